@@ -1,0 +1,1 @@
+"""The management system: node, dataset, query and resource managers."""

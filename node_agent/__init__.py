@@ -1,0 +1,1 @@
+"""The agent that data owners and MPC nodes run."""
