@@ -1,0 +1,166 @@
+"""What an engine is to the agent: jobs in, progress and results out, failures as QueryFailed reasons.
+
+Nothing here loads a computing library: the agent imports this module, the engine's child does the work.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field, TypeAdapter
+
+from node_agent.tables import TableSource
+from soterone.domain.failures import FailureReason
+from soterone.domain.spec import Training
+
+Phase = Literal["start", "read", "link", "align", "share", "wait", "compile", "train", "evaluate"]
+
+
+class EngineError(Exception):
+    """A job ended without a result. `sentence` is public and holds no data; `detail` is for the local log.
+
+    `reason` is one of TOO_FEW_COMMON_ROWS, ENGINE_ERROR and BAD_DATA.
+    """
+
+    def __init__(self, reason: FailureReason, sentence: str, detail: str = "") -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One end of a session link; ranks count from 0 inside this link, the certificate is of this attempt alone."""
+
+    rank: int
+    account: str
+    host: str
+    port: int
+    certificate_pem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A TLS mesh between the parties of one attempt. `rank` is this process's own; the key is its certificate's.
+
+    `silence_seconds` is how long a party waits for the next message of another before it calls it lost;
+    `connect_seconds` is how long parties may differ in starting.
+    """
+
+    query_id: str
+    generation: int
+    attempt: int
+    rank: int
+    parties: tuple[Party, ...]
+    private_key_pem: str = field(repr=False)
+    silence_seconds: float = 15.0
+    connect_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareJob:
+    """A data owner's work: read, align with the other owner, standardise, hold out, share.
+
+    The link joins the two owners. `directory` must be private and on tmpfs: plaintext passes through it.
+    `label` is None at the owner that has none. `minimum_common_rows` is this owner's policy; the larger of
+    both owners' decides.
+    """
+
+    link: Link
+    directory: str
+    source: TableSource
+    key: str
+    features: tuple[str, ...]
+    label: str | None
+    training: Training
+    minimum_common_rows: int = 100
+    kind: Literal["prepare"] = "prepare"
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareResult:
+    """Files inside the job's directory: a share for each MPC rank, and the standardisation constants (JSON).
+
+    One share alone is uniformly random; any two are the data, so each goes to its own node only.
+    """
+
+    common_rows: int
+    holdout_rows: int
+    share_files: tuple[str, str, str]
+    constants_file: str
+    kind: Literal["prepare"] = "prepare"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """An MPC node's work: link with the other two, wait for the owners' shares, train, evaluate.
+
+    `share_files` need not exist at the start: the engine links first, then waits until all three nodes have
+    theirs, so write each under another name and rename it. `checkpoint_file` resumes after its epoch.
+    """
+
+    link: Link
+    directory: str
+    share_files: tuple[str, ...]
+    training: Training
+    checkpoint_file: str | None = None
+    share_wait_seconds: float = 600.0
+    kind: Literal["train"] = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """This rank's share of the model and its metrics, to be sealed; the last two checkpoints, oldest first.
+
+    `train_seconds` is the training loop alone: no linking, waiting, compiling or evaluating.
+    """
+
+    result_file: str
+    checkpoint_files: tuple[str, ...]
+    train_seconds: float
+    kind: Literal["train"] = "train"
+
+
+Job = PrepareJob | TrainJob
+JobResult = PrepareResult | TrainResult
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A step of a phase: `done` of `total` (epochs while training); `seconds` since the child had its job."""
+
+    phase: Phase
+    done: int
+    total: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one engine process may use: resident memory, wall time from the job's start, CPU niceness."""
+
+    memory_bytes: int = 4 * 2**30
+    seconds: float = 3600.0
+    nice: int = 5
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Engine(Protocol):
+    """A way to compute. A call is one child process, killed when the call is cancelled; raises EngineError."""
+
+    name: str
+
+    async def prepare(
+        self, job: PrepareJob, limits: Limits, on_progress: OnProgress | None = None
+    ) -> PrepareResult: ...
+
+    async def train(
+        self, job: TrainJob, limits: Limits, on_progress: OnProgress | None = None
+    ) -> TrainResult: ...
+
+
+JOB: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="kind")])
+JOB_RESULT: TypeAdapter[JobResult] = TypeAdapter(Annotated[JobResult, Field(discriminator="kind")])
