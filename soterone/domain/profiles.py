@@ -1,0 +1,33 @@
+"""What a node declares of itself. Only its hash stands on chain."""
+
+import hashlib
+from typing import Annotated
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from soterone.domain.ids import Hash32, hash32
+
+Endpoint = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$")]
+
+
+class NodeProfile(BaseModel):
+    """Name, reach and resources of a node, as declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
+    endpoint: Endpoint
+    cpu_cores: int = Field(ge=1, le=4096)
+    memory_bytes: int = Field(ge=1, lt=2**53)
+    disk_bytes: int = Field(ge=0, lt=2**53)
+    engines: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")], ...] = ()
+
+    def canonical(self) -> bytes:
+        """Return the profile as canonical JSON (RFC 8785)."""
+        return rfc8785.dumps(self.model_dump(mode="json"))
+
+    @property
+    def hash(self) -> Hash32:
+        """SHA-256 of the canonical JSON: `profileHash` on chain."""
+        return hash32(hashlib.sha256(self.canonical()).digest())

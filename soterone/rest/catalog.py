@@ -1,0 +1,75 @@
+"""The catalog: `GET /v1/catalog/datasets` and `GET /v1/catalog/nodes`."""
+
+from pydantic import Field
+
+from soterone.domain.metadata import DatasetMetadata
+from soterone.rest.base import AccountText, Body
+
+
+class UsageStatistics(Body):
+    """How often something was chosen for a query that was dispatched, and how that ended."""
+
+    chosen: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class DatasetEntry(Body):
+    """A dataset that may be queried."""
+
+    owner: AccountText
+    metadata: DatasetMetadata
+    online: bool
+    statistics: UsageStatistics
+
+
+class DatasetList(Body):
+    """One page of datasets; ask again with `after=next` for more."""
+
+    datasets: list[DatasetEntry]
+    next: str | None = None
+
+
+class NodeEntry(Body):
+    """A node with its public standing. `score` is R' on chain, 0 to 1."""
+
+    account: AccountText
+    operator: AccountText
+    name: str
+    roles: int
+    version: str
+    online: bool
+    cpu_cores: int
+    memory_bytes: int
+    engines: tuple[str, ...]
+    score: float = Field(ge=0, le=1)
+    statistics: UsageStatistics
+
+
+class NodeList(Body):
+    """One page of nodes; ask again with `after=next` for more."""
+
+    nodes: list[NodeEntry]
+    next: str | None = None
+
+
+class ReputationView(Body):
+    """What the chain says of an account, all in 1e9 fixed point as it stands there."""
+
+    account: AccountText
+    score: int
+    good: int
+    bad: int
+    credibility: int
+    history: list["ReputationStep"]
+
+
+class ReputationStep(Body):
+    """One `ReputationUpdated` event."""
+
+    query_id: str
+    block: int
+    tx: str
+    score: int
+    good: int
+    bad: int
