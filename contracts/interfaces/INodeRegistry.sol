@@ -115,6 +115,9 @@ interface INodeRegistry {
     /// @notice The operator of a node, zero when it was never registered; it stays readable after unregistration.
     function operatorOf(address node) external view returns (address);
 
+    /// @notice The operator of a node; reverts NodeRegistryNotEligible unless it is active with `role`.
+    function eligibleOperator(address node, uint8 role) external view returns (address);
+
     /// @notice The operators of `nodes`, in order; reverts NodeRegistryNotEligible unless all are active with `role`.
     function eligibleOperators(address[] calldata nodes, uint8 role) external view returns (address[] memory);
 }
