@@ -1,0 +1,1 @@
+"""The links to the other participants of a query, each end checked against the chain."""
