@@ -1,0 +1,79 @@
+# SoterOne. `make` or `make help` says what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help setup demo test lint types contracts unit integration e2e gas bench generate lock clean
+
+help:  ## Say what every target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready node_modules/.ready  ## Install everything into .venv and node_modules (once; a later run reuses it)
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) scripts/check_python.py
+	@echo "· installing the Python packages into $(VENV) (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+node_modules/.ready: package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer, then run this again"; exit 1; }
+	@echo "· installing the chain tools into node_modules (half a minute the first time)"
+	@npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+demo: setup  ## Run the main job from registration to cleanup (ARGS="--json FILE", ARGS=--keep)
+	@$(BIN)/python scripts/demo.py $(ARGS)
+
+test: setup lint types contracts unit integration e2e  ## Pass every test there is
+	@echo "all tests passed"
+
+lint: setup  ## Check style, imports between rooms and generated files
+	@echo "· checking style and imports"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+
+types: setup  ## Check types (mypy --strict)
+	@echo "· checking types"
+	@$(BIN)/mypy
+
+contracts: setup  ## Test the contracts (Solidity unit, fuzz and invariant tests)
+	@echo "· testing the contracts"
+	@npm test --silent
+
+unit: setup  ## Test what needs no socket
+	@echo "· unit tests"
+	@$(BIN)/pytest -q tests/unit -n 2
+
+integration: setup  ## Test parts against a real chain, real databases and real TLS
+	@echo "· integration tests: real chain, databases and TLS on loopback"
+	@$(BIN)/pytest -q tests/contracts tests/integration -n 2 --dist loadscope
+
+e2e: setup  ## Test the whole: real processes, the demo, the search of memory
+	@echo "· end-to-end tests: every party its own process"
+	@$(BIN)/pytest -q tests/e2e
+
+gas: setup  ## Measure gas per named operation and write contracts/gas.json
+	@$(BIN)/python scripts/gas.py $(ARGS)
+
+bench: setup  ## Run the benches and print their ratios
+	@$(BIN)/python -m scripts.bench $(ARGS)
+
+generate: setup  ## Regenerate the RPC stubs and the contracts' artifacts
+	@$(BIN)/python scripts/generate_rpc.py
+	@npm run --silent compile
+
+lock: $(VENV)/.ready  ## Pin every dependency again, with hashes
+	@PATH=$(BIN):$$PATH scripts/lock.sh
+
+clean:  ## Remove what was installed and built here
+	rm -rf $(VENV) node_modules artifacts cache .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

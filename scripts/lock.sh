@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Pin every dependency with hashes: one file an extra, all agreeing with dev.txt, none naming a registry.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile=(uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes
+         --no-emit-index-url --no-annotate --no-header)
+"${compile[@]}" --all-extras -o requirements/dev.txt
+for extra in coordinator agent demo; do
+  "${compile[@]}" --extra "$extra" -c requirements/dev.txt -o "requirements/$extra.txt"
+done
+"${compile[@]}" --extra agent --extra mpc -c requirements/dev.txt -o requirements/mpc.txt
+"${compile[@]}" -c requirements/dev.txt -o requirements/customer.txt
