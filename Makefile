@@ -12,7 +12,7 @@ ARGS ?=
 .PHONY: help setup demo test lint types contracts unit integration e2e gas bench generate lock clean
 
 help:  ## Say what every target does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready node_modules/.ready  ## Install everything into .venv and node_modules (once; a later run reuses it)
 

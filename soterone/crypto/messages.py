@@ -6,13 +6,14 @@ Each dataclass is one struct of the contracts; its fields stand in the struct's 
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from eth_abi import encode
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_keys import keys
 from eth_keys.exceptions import BadSignature, ValidationError
 from eth_utils import keccak
 
 from soterone.crypto.accounts import Signer
-from soterone.domain.ids import Account
+from soterone.domain.ids import Account, QueryId, query_id
 
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
@@ -176,6 +177,12 @@ def recover_digest(message_digest: bytes, signature: bytes) -> Account:
     except (BadSignature, ValidationError) as error:
         raise SignatureError("the signature belongs to no key") from error
     return Account(public.to_checksum_address())
+
+
+def query_id_of(ledger: Domain, customer: Account, salt: bytes) -> QueryId:
+    """Return keccak256(abi.encode(chainId, QueryLedger, customer, salt)); the domain is `QueryLedger`'s."""
+    types = ["uint256", "address", "address", "bytes32"]
+    return query_id(keccak(encode(types, [ledger.chain_id, ledger.contract, customer, salt])))
 
 
 def typed_data(domain: Domain, message: Message) -> dict[str, Any]:

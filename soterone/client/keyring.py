@@ -1,0 +1,51 @@
+"""The customer's result keys: random, one a query, kept wrapped so that only the customer's wallet unwraps them."""
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from eth_utils import keccak
+
+from soterone.client.errors import ClientError
+from soterone.crypto.accounts import Signer
+from soterone.crypto.files import write_private
+from soterone.crypto.sealing import ResultKey
+from soterone.domain.ids import QueryId
+
+_WRAPPING = b"SoterOne result keyring v1"
+
+
+class Keyring:
+    """A folder with one wrapped key a query. The wrapping key comes from a deterministic signature (RFC 6979)."""
+
+    def __init__(self, folder: Path, signer: Signer) -> None:
+        self._folder = folder
+        secret = signer.sign(keccak(_WRAPPING))
+        self._wrapping = AESGCM(HKDF(SHA256(), 32, salt=None, info=_WRAPPING).derive(secret))
+
+    def keep(self, query_id: QueryId, key: ResultKey) -> None:
+        """Keep a query's key, durably, before its order is signed; keeping the same twice is harmless."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        nonce = os.urandom(12)
+        wrapped = nonce + self._wrapping.encrypt(nonce, key.seed, query_id.encode())
+        if not self._path(query_id).exists():
+            write_private(self._path(query_id), wrapped)
+
+    def find(self, query_id: QueryId) -> ResultKey:
+        """Return a query's key; ClientError when it is not here or belongs to another account."""
+        try:
+            wrapped = self._path(query_id).read_bytes()
+        except FileNotFoundError as error:
+            raise ClientError(
+                f"the result key of query {query_id} is not in {self._folder}: open the result where you ordered it"
+            ) from error
+        try:
+            return ResultKey(self._wrapping.decrypt(wrapped[:12], wrapped[12:], query_id.encode()))
+        except InvalidTag as error:
+            raise ClientError(f"the result key of query {query_id} belongs to another account") from error
+
+    def _path(self, query_id: QueryId) -> Path:
+        return self._folder / f"{query_id[2:]}.key"
