@@ -1,0 +1,143 @@
+"""Queries from proposal to cleanup: the order, who takes part, what was offered, delivered and told."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from sqlalchemy import Index, Text
+from sqlmodel import Field, SQLModel
+
+from coordinator.models.columns import account_field, bytes_field, hash_field
+
+CONSTANTS_RANK = 255
+"""The rank under which data owners deliver their sealed standardisation constants."""
+
+
+class Query(SQLModel, table=True):
+    """One query. What the chain says of it is projected from `QueryLogEntry` rows by `coordinator.chain.projection`.
+
+    `signature` is empty until the customer signed; `failure_reason` 0 beside a failed status means that the
+    chain never took the order. `due_at` is when the reconciler must look again, None when nothing is left to do.
+    """
+
+    __tablename__: ClassVar[str] = "queries"
+    __table_args__ = (Index("queries_by_customer", "customer", "created_at"),)
+
+    id: str = hash_field(primary_key=True)
+    customer: str = account_field()
+    name: str = Field(max_length=80)
+    status: str = Field(max_length=16, index=True)
+    cleaned_up: bool = False
+    generation: int = 0
+    spec_json: str = Field(sa_type=Text)
+    spec_hash: str = hash_field()
+    result_key: str = Field(sa_type=Text)
+    result_key_hash: str = hash_field()
+    salt: str = hash_field()
+    max_run_seconds: int
+    result_retry_seconds: int
+    cleanup_grace_seconds: int
+    max_replacements: int
+    order_deadline: int = bytes_field()
+    signature: str = Field(default="", sa_type=Text)
+    created_at: float
+    expires_at: float
+    signed_at: float | None = None
+    dispatched_at: float | None = None
+    dispatched_tx: str | None = hash_field(default=None)
+    training_ended_at: float | None = None
+    ended_at: float | None = None
+    end_tx: str | None = hash_field(default=None)
+    result_hash: str | None = hash_field(default=None)
+    failure_reason: int | None = None
+    failure_sentence: str = Field(default="", max_length=500)
+    failure_node: str | None = account_field(default=None)
+    settled_at: float | None = None
+    due_at: float | None = Field(default=None, index=True)
+    lease_until: float = 0.0
+
+
+class Participant(SQLModel, table=True):
+    """A node in a query. `rank` is its place among the owners or among the MPC nodes, accounts ascending."""
+
+    __tablename__: ClassVar[str] = "participants"
+
+    query_id: str = hash_field(primary_key=True, foreign_key="queries.id", ondelete="CASCADE")
+    account: str = account_field(primary_key=True, index=True)
+    role: int
+    rank: int
+    operator: str = account_field()
+    datasets_json: str = Field(default="[]", sa_type=Text)
+    lost_at: float | None = None
+    generation: int = 0
+    attempt: int = 0
+    phase: str = Field(default="", max_length=16)
+    fraction: float = 0.0
+    detail: str = Field(default="", max_length=200)
+    heard_at: float | None = None
+    cleaned_at: float | None = None
+    cleanup_signature: str = Field(default="", max_length=132)
+    rating: int | None = None
+
+
+class OfferState(StrEnum):
+    """`ASKED` until the node answers; `RELEASED` tells the node to forget it, `DROPPED` once it was told."""
+
+    ASKED = "asked"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    RELEASED = "released"
+    DROPPED = "dropped"
+
+
+class Offer(SQLModel, table=True):
+    """What one node was asked. It outlives a withdrawn proposal, so that the node still hears of the release."""
+
+    __tablename__: ClassVar[str] = "offers"
+
+    query_id: str = hash_field(primary_key=True)
+    node: str = account_field(primary_key=True, index=True)
+    state: str = Field(max_length=16, index=True)
+    sentence: str = Field(default="", max_length=500)
+    asked_at: float
+    expires_at: float = Field(index=True)
+    answered_at: float | None = None
+
+
+class FailureNote(SQLModel, table=True):
+    """A participant's report that a query cannot go on; the first of a generation counts."""
+
+    __tablename__: ClassVar[str] = "failure_notes"
+
+    query_id: str = hash_field(primary_key=True, foreign_key="queries.id", ondelete="CASCADE")
+    generation: int = Field(primary_key=True)
+    node: str = account_field(primary_key=True)
+    reason: int
+    sentence: str = Field(max_length=500)
+    reported_at: float
+
+
+class StoredShare(SQLModel, table=True):
+    """A sealed result share (rank 0 to 2) or sealed constants (rank 255); the bytes lie in the blob store."""
+
+    __tablename__: ClassVar[str] = "stored_shares"
+
+    query_id: str = hash_field(primary_key=True, foreign_key="queries.id", ondelete="CASCADE")
+    generation: int = Field(primary_key=True)
+    node: str = account_field(primary_key=True)
+    rank: int
+    share_hash: str = hash_field(index=True)
+    signature: str = Field(max_length=132)
+    size_bytes: int = bytes_field()
+    stored_at: float
+
+
+class QueryEventRow(SQLModel, table=True):
+    """The audit trail of a query, also what server-sent events tell; `data_json` holds no secret."""
+
+    __tablename__: ClassVar[str] = "query_events"
+
+    query_id: str = hash_field(primary_key=True, foreign_key="queries.id", ondelete="CASCADE")
+    sequence: int = Field(primary_key=True)
+    kind: str = Field(max_length=40)
+    at: float
+    data_json: str = Field(default="{}", sa_type=Text)

@@ -1,0 +1,1 @@
+"""The query manager: propose, reserve, sign, dispatch, watch, deliver, clean up, rate."""

@@ -1,0 +1,97 @@
+"""The result store: sealed bytes in files named by their keccak256. A file is whole or it is not there."""
+
+import asyncio
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from eth_utils import keccak
+
+from coordinator.queries.errors import StoreFull
+from soterone.domain.ids import Hash32, hash32
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class BlobStore:
+    """Sealed blobs under one directory, at most `limit_bytes` in all. The same bytes are kept once."""
+
+    def __init__(self, directory: Path, limit_bytes: int) -> None:
+        self._directory = directory
+        self._limit_bytes = limit_bytes
+        self._writing = asyncio.Lock()
+        self._used_bytes: int | None = None
+
+    async def put(self, data: bytes) -> Hash32:
+        """Keep the bytes durably and return their hash; StoreFull leaves nothing behind. Idempotent."""
+        name = hash32(keccak(data))
+        async with self._writing:
+            if not await asyncio.to_thread(self._path(name).exists):
+                await self._check_room(len(data))
+                await asyncio.to_thread(self._write, name, data)
+                self._used_bytes = (self._used_bytes or 0) + len(data)
+        return name
+
+    async def get(self, name: str) -> bytes:
+        """Return the bytes of a hash; FileNotFoundError when they are not kept, OSError when they are damaged."""
+        data = await asyncio.to_thread(self._path(name).read_bytes)
+        if hash32(keccak(data)) != name:
+            raise OSError(f"stored blob {name} is damaged")
+        return data
+
+    async def delete(self, name: str) -> None:
+        """Forget a blob; one that is not there is fine."""
+        async with self._writing:
+            await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+            self._used_bytes = None
+
+    async def names(self) -> set[Hash32]:
+        """Return the hashes of all blobs."""
+        return {hash32(path.stem) for path in await asyncio.to_thread(self._files)}
+
+    def _path(self, name: str) -> Path:
+        digest = hash32(name)[2:]
+        return self._directory / digest[:2] / f"{digest}.sealed"
+
+    def _files(self) -> list[Path]:
+        return sorted(self._directory.glob("??/*.sealed"))
+
+    async def _check_room(self, size_bytes: int) -> None:
+        if self._used_bytes is None:
+            files = await asyncio.to_thread(self._files)
+            self._used_bytes = sum([path.stat().st_size for path in files])
+        if self._used_bytes + size_bytes > self._limit_bytes:
+            raise StoreFull("the coordinator's result store is full; nothing was kept, deliver again later")
+
+    def _write(self, name: str, data: bytes) -> None:
+        target = self._path(name)
+        draft = target.parent / f".{secrets.token_hex(8)}.part"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write_durably(draft, data)
+            draft.replace(target)
+            _sync_directory(target.parent)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            if error.errno in _FULL:
+                raise StoreFull(
+                    "the coordinator's disk is full; nothing was kept, deliver again later"
+                ) from error
+            raise
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

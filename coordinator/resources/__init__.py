@@ -1,0 +1,1 @@
+"""The resource manager: what nodes can give, and what of it is promised to whom."""

@@ -1,0 +1,42 @@
+"""What a query needs of a node, estimated from its masked metadata. Pure; on the safe side."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from soterone.domain.metadata import DatasetMetadata
+
+_MIB = 2**20
+_ENGINE_BYTES = 256 * _MIB
+_WORKSPACE_BYTES = 16 * _MIB
+_CELL_BYTES = 8
+_MEMORY_COPIES = 16
+_DISK_COPIES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A part of a node: whole cores, resident memory, workspace on disk."""
+
+    cpu_cores: int
+    memory_bytes: int
+    disk_bytes: int
+
+
+def owner_demand(dataset: DatasetMetadata) -> Demand:
+    """Return what aligning and sharing one table takes at its owner."""
+    return _demand(dataset.rows_below * len(dataset.columns))
+
+
+def mpc_demand(datasets: Iterable[DatasetMetadata]) -> Demand:
+    """Return what training on the joined table takes at each MPC node; at most the smallest table's rows join."""
+    tables = list(datasets)
+    rows = min(table.rows_below for table in tables)
+    return _demand(rows * sum(len(table.columns) for table in tables))
+
+
+def _demand(cells: int) -> Demand:
+    return Demand(
+        cpu_cores=1,
+        memory_bytes=_ENGINE_BYTES + cells * _CELL_BYTES * _MEMORY_COPIES,
+        disk_bytes=_WORKSPACE_BYTES + cells * _CELL_BYTES * _DISK_COPIES,
+    )

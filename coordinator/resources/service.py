@@ -1,0 +1,57 @@
+"""Admission: a node is never promised to give more than it has."""
+
+from collections.abc import Mapping
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coordinator.resources import repository
+from coordinator.resources.demand import Demand
+from coordinator.resources.errors import NodeFull
+
+_NOTHING = Demand(0, 0, 0)
+
+
+async def reserve(
+    session: AsyncSession, query_id: str, demands: Mapping[str, Demand], expires_in_seconds: float
+) -> None:
+    """Reserve all demands of a query or none; NodeFull names the first node that lacks something."""
+    capacities = await repository.lock_capacities(session, list(demands))
+    taken = await repository.promised(session, list(demands))
+    for node, demand in demands.items():
+        check_fits(node, demand, capacities.get(node, _NOTHING), taken.get(node, _NOTHING))
+    await repository.add(session, query_id, dict(demands), expires_in_seconds)
+
+
+async def with_room(session: AsyncSession, nodes: list[str], demand: Demand) -> list[str]:
+    """Return those of `nodes` where the demand would fit now, in their order."""
+    capacities = await repository.lock_capacities(session, nodes)
+    taken = await repository.promised(session, nodes)
+    return [
+        node
+        for node in nodes
+        if node in capacities and _lack(demand, capacities[node], taken.get(node, _NOTHING)) is None
+    ]
+
+
+def check_fits(node: str, demand: Demand, capacity: Demand, taken: Demand) -> None:
+    """NodeFull when the demand does not fit beside what is taken."""
+    lack = _lack(demand, capacity, taken)
+    if lack is not None:
+        raise NodeFull(node, *lack)
+
+
+def _lack(demand: Demand, capacity: Demand, taken: Demand) -> tuple[str, int, int] | None:
+    for resource, needed, left in (
+        ("CPU cores", demand.cpu_cores, capacity.cpu_cores - taken.cpu_cores),
+        ("bytes of memory", demand.memory_bytes, capacity.memory_bytes - taken.memory_bytes),
+        ("bytes of disk", demand.disk_bytes, capacity.disk_bytes - taken.disk_bytes),
+    ):
+        if needed > left:
+            return resource, needed, left
+    return None
+
+
+release = repository.release
+keep = repository.keep
+is_held = repository.is_held
+delete_expired = repository.delete_expired
