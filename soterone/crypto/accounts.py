@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eth_account import Account as EthAccount
-from eth_keys import keys
-from eth_utils import to_checksum_address
+from eth_keys.datatypes import PrivateKey
+from eth_utils.address import to_checksum_address
 
 from soterone.crypto.files import write_private
 from soterone.domain.ids import Account
@@ -21,13 +21,13 @@ class Signer:
     """A private key in memory and the account it speaks for; never shown by `repr`."""
 
     account: Account
-    _key: keys.PrivateKey = field(repr=False)
+    _key: PrivateKey = field(repr=False)
 
     @classmethod
     def from_key(cls, key: str | bytes) -> "Signer":
         """Return the signer of a 32-byte private key, given raw or as hexadecimal text."""
         raw = bytes.fromhex(key.strip().removeprefix("0x")) if isinstance(key, str) else key
-        private = keys.PrivateKey(raw)
+        private = PrivateKey(raw)
         return cls(Account(private.public_key.to_checksum_address()), private)
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from eth_abi import encode
 from eth_account.messages import SignableMessage, encode_typed_data
-from eth_keys import keys
+from eth_keys.datatypes import Signature
 from eth_keys.exceptions import BadSignature, ValidationError
 from eth_utils import keccak
 
@@ -173,7 +173,7 @@ def recover_digest(message_digest: bytes, signature: bytes) -> Account:
     if v not in (27, 28) or not 0 < s <= _HALF_ORDER:
         raise SignatureError("the signature is not in its canonical form")
     try:
-        public = keys.Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(message_digest)
+        public = Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(message_digest)
     except (BadSignature, ValidationError) as error:
         raise SignatureError("the signature belongs to no key") from error
     return Account(public.to_checksum_address())
