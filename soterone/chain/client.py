@@ -1,0 +1,248 @@
+"""A typed reader of the chain and of SoterOne's contracts, over any Ethereum node's HTTP RPC.
+
+It signs nothing; every answer is of the latest block unless said otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from soterone.chain.calls import Call
+from soterone.chain.codec import decode_result, encode_call
+from soterone.chain.errors import (
+    ContractMissingError,
+    RevertedError,
+    RpcError,
+    UnknownBlockError,
+    WrongChainError,
+)
+from soterone.chain.events import Event, decode
+from soterone.chain.json_rpc import JsonRpc
+from soterone.chain.records import (
+    Block,
+    Contracts,
+    NodeRecord,
+    NodeStatus,
+    QueryState,
+    QueryStatus,
+    Receipt,
+    Settlement,
+)
+from soterone.domain.ids import Account, Hash32, QueryId, hash32, hash_bytes
+from soterone.domain.roles import Role
+
+_ERC1271_SELECTOR = bytes.fromhex("1626ba7e")
+
+
+class ChainClient:
+    """Reads one chain. Every method may raise ChainUnreachableError or RpcError; calls of contracts RevertedError."""
+
+    def __init__(self, rpc: JsonRpc, contracts: Contracts) -> None:
+        self.rpc = rpc
+        self.contracts = contracts
+        self._names = {address.lower(): name for name, address in contracts.addresses.items()}
+
+    @classmethod
+    async def connect(cls, rpc_url: str, contracts: Contracts, *, timeout_seconds: float = 10.0) -> Self:
+        """Return a client after checking chain id and code; WrongChainError or ContractMissingError otherwise."""
+        client = cls(JsonRpc(rpc_url, timeout_seconds=timeout_seconds), contracts)
+        try:
+            await client.check()
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.rpc.close()
+
+    async def check(self) -> None:
+        """Raise unless this is the right chain with the recorded code; worth repeating after a node's restart."""
+        found = int(await self.rpc.call("eth_chainId"), 16)
+        if found != self.contracts.chain_id:
+            raise WrongChainError(self.contracts.chain_id, found)
+        for name, address in self.contracts.addresses.items():
+            code = await self.code_at(address)
+            expected = self.contracts.code_hashes.get(name)
+            if not code or (expected is not None and hash32(keccak(code)) != hash32(expected)):
+                raise ContractMissingError(name, address, present=bool(code))
+
+    # The registry, the ledgers
+
+    async def node_of(self, node: Account) -> NodeRecord:
+        """The registry's record; status NONE when the account never registered."""
+        ((operator, roles, version, status, incarnation, commitment),) = await self._read(
+            "NodeRegistry", "nodeOf", node
+        )
+        return NodeRecord(operator, Role(roles), version, NodeStatus(status), incarnation, commitment)
+
+    async def operator_of(self, node: Account) -> Account:
+        """The operator, also after unregistration; the zero account when never registered."""
+        (operator,) = await self._read("NodeRegistry", "operatorOf", node)
+        return Account(operator)
+
+    async def status_of(self, query_id: QueryId) -> QueryState:
+        """The slot of a query; status NONE when the chain does not know it."""
+        status, generation, time = await self._read("QueryLedger", "statusOf", hash_bytes(query_id))
+        return QueryState(QueryStatus(status), generation, time)
+
+    async def commitment_of(self, query_id: QueryId) -> int:
+        """What the query's slot commits to, 208 bits: compare with `Opening.commitment`."""
+        (commitment,) = await self._read("QueryLedger", "commitmentOf", hash_bytes(query_id))
+        return int(commitment)
+
+    async def query_id_of(self, customer: Account, salt: bytes) -> QueryId:
+        """The id that an order with this salt (32 bytes) gets."""
+        (query,) = await self._read("QueryLedger", "queryIdOf", customer, salt)
+        return QueryId(query)
+
+    async def score_of(self, node: Account) -> int:
+        """R' as of now, decayed, 1e9 fixed point."""
+        (score,) = await self.scores_of([node])
+        return score
+
+    async def scores_of(self, nodes: Sequence[Account]) -> tuple[int, ...]:
+        """`score_of` of each node, in order, in one call."""
+        (scores,) = await self._read("ReputationLedger", "scoresOf", list(nodes))
+        return tuple(scores)
+
+    async def record_of(self, node: Account) -> tuple[int, ...]:
+        """The stored record as `IReputationLedger.Record` lists its fields; undecayed since its last epoch."""
+        (record,) = await self._read("ReputationLedger", "recordOf", node)
+        return tuple(record)
+
+    async def credibility_of(self, customer: Account) -> int:
+        """A customer's credibility, 1e9 fixed point."""
+        (credibility,) = await self._read("ReputationLedger", "credibilityOf", customer)
+        return int(credibility)
+
+    async def settlement_of(self, query_id: QueryId) -> Settlement:
+        """What was observed of a query's participants."""
+        settlement = await self._read("ReputationLedger", "settlementOf", hash_bytes(query_id))
+        return Settlement(*settlement)
+
+    async def is_valid_signature(self, account: Account, digest: bytes, signature: bytes) -> bool:
+        """Ask a wallet contract (ERC-1271); False for accounts without code and for anything but its magic value."""
+        data = _ERC1271_SELECTOR + encode(["bytes32", "bytes"], [digest, signature])
+        try:
+            answer = await self._call(account, data)
+        except (RevertedError, RpcError):
+            return False
+        return len(answer) == 32 and answer == _ERC1271_SELECTOR.ljust(32, b"\0")
+
+    # Blocks and logs
+
+    async def head(self) -> Block:
+        """The newest block."""
+        return Block.from_rpc(await self.rpc.call("eth_getBlockByNumber", "latest", False))
+
+    async def block(self, number: int) -> Block | None:
+        """The block at a height, None when the chain is shorter."""
+        found = await self.rpc.call("eth_getBlockByNumber", hex(number), False)
+        return Block.from_rpc(found) if found else None
+
+    async def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        """`block` of each number, in one request."""
+        found = await self.rpc.batch([("eth_getBlockByNumber", (hex(one), False)) for one in numbers])
+        return [Block.from_rpc(one) if one else None for one in found]
+
+    async def events_of(self, block: Block) -> tuple[Event, ...]:
+        """The contracts' events of exactly this block, in order; UnknownBlockError when it was reorganised away."""
+        try:
+            logs = await self.rpc.call("eth_getLogs", self._filter(blockHash=block.hash))
+        except RpcError as problem:
+            raise UnknownBlockError(block.hash) from problem
+        return self._decoded(logs)
+
+    async def events_between(self, first: int, last: int) -> tuple[Event, ...]:
+        """The contracts' events of an inclusive range of heights, in order; RpcError when the range is too large
+        for the node. A reorganisation meanwhile may mix branches: compare block hashes afterwards."""
+        logs = await self.rpc.call("eth_getLogs", self._filter(fromBlock=hex(first), toBlock=hex(last)))
+        return self._decoded(logs)
+
+    # Accounts and transactions
+
+    async def code_at(self, account: Account) -> bytes:
+        """The account's code, empty for a plain key; an EIP-7702 delegation counts as code."""
+        return _data(await self.rpc.call("eth_getCode", account, "latest"))
+
+    async def balance_of(self, account: Account) -> int:
+        """The balance in wei."""
+        return int(await self.rpc.call("eth_getBalance", account, "latest"), 16)
+
+    async def transaction_count(self, account: Account) -> int:
+        """How many transactions of the account are mined: its next nonce when none is pending."""
+        return int(await self.rpc.call("eth_getTransactionCount", account, "latest"), 16)
+
+    async def priority_fee_wei(self) -> int:
+        """The tip that the node suggests."""
+        return int(await self.rpc.call("eth_maxPriorityFeePerGas"), 16)
+
+    async def estimate_gas(self, call: Call, sender: Account) -> int:
+        """The gas that the call takes now; RevertedError when the contract would refuse it."""
+        return int(await self.rpc.call("eth_estimateGas", _transaction(call, sender)), 16)
+
+    async def simulate(self, call: Call, sender: Account, *, block: int | None = None) -> bytes:
+        """Run a call without sending it; RevertedError when the contract would refuse it."""
+        tag = "latest" if block is None else hex(block)
+        return _data(await self.rpc.call("eth_call", _transaction(call, sender), tag))
+
+    async def send_raw(self, raw: bytes) -> None:
+        """Hand signed transaction bytes to the node; doing it again is harmless. RpcError when it refuses."""
+        try:
+            await self.rpc.call("eth_sendRawTransaction", f"0x{raw.hex()}")
+        except RpcError as problem:
+            if "already known" not in problem.message and "already imported" not in problem.message:
+                raise
+
+    async def receipt(self, transaction_hash: Hash32) -> Receipt | None:
+        """The receipt, None while the transaction is not mined."""
+        (receipt,) = await self.receipts([transaction_hash])
+        return receipt
+
+    async def receipts(self, transaction_hashes: Sequence[Hash32]) -> list[Receipt | None]:
+        """`receipt` of each, in one request."""
+        found = await self.rpc.batch([("eth_getTransactionReceipt", (one,)) for one in transaction_hashes])
+        return [Receipt.from_rpc(one) if one and one.get("blockHash") else None for one in found]
+
+    def events_in(self, receipt: Receipt) -> tuple[Event, ...]:
+        """The contracts' events of a receipt."""
+        return self._decoded(receipt.logs)
+
+    def _filter(self, **span: str) -> dict[str, Any]:
+        return {"address": list(self.contracts.addresses.values()), **span}
+
+    def _decoded(self, logs: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
+        ours = [log for log in logs if log["address"].lower() in self._names]
+        events = [decode(log, self.contracts.chain_id) for log in ours]
+        return tuple(sorted((one for one in events if one is not None), key=lambda one: one.position))
+
+    async def _read(self, contract: str, function: str, *arguments: Any) -> tuple[Any, ...]:
+        address = self.contracts.addresses[contract]
+        answer = await self._call(address, encode_call(contract, function, *arguments))
+        if not answer:
+            raise ContractMissingError(contract, address, present=False)
+        return decode_result(contract, function, answer)
+
+    async def _call(self, to: Account, data: bytes) -> bytes:
+        return _data(await self.rpc.call("eth_call", {"to": to, "data": f"0x{data.hex()}"}, "latest"))
+
+
+def _transaction(call: Call, sender: Account) -> dict[str, str]:
+    return {"from": sender, "to": call.to, "data": f"0x{call.data.hex()}"}
+
+
+def _data(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
