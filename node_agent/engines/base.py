@@ -13,6 +13,9 @@ from node_agent.tables import TableSource
 from soterone.domain.failures import FailureReason
 from soterone.domain.spec import Training
 
+SCRATCH = "scratch"
+"""Where in a job's directory plaintext and keys lie while a library wants them on disk; gone when the run is."""
+
 Phase = Literal["start", "read", "link", "align", "share", "wait", "compile", "train", "evaluate"]
 
 
@@ -31,7 +34,7 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One end of a session link; ranks count from 0 inside this link, the certificate is of this attempt alone."""
+    """One end of a session link; ranks count from 0 inside this link, the certificate is of this attempt."""
 
     rank: int
     account: str
@@ -42,7 +45,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A TLS mesh between the parties of one attempt. `rank` is this process's own; the key is its certificate's.
+    """A TLS mesh between the parties of one attempt. `rank` is this process's own, the key its certificate's.
 
     `silence_seconds` is how long a party waits for the next message of another before it calls it lost;
     `connect_seconds` is how long parties may differ in starting.
@@ -149,7 +152,7 @@ OnProgress = Callable[[Progress], None]
 
 
 class Engine(Protocol):
-    """A way to compute. A call is one child process, killed when the call is cancelled; raises EngineError."""
+    """A way to compute. A call is one child process, killed when it is cancelled; raises EngineError."""
 
     name: str
 

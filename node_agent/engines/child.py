@@ -1,0 +1,83 @@
+"""An engine's child process: it takes one job on stdin, reports in JSON lines, and dies with its parent.
+
+Reports go to the stdout that the parent gave; whatever libraries print goes to stderr instead.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from node_agent.engines.base import JOB, JOB_RESULT, EngineError, Job, JobResult, Phase, Progress
+from soterone.domain.failures import FailureReason
+
+PR_SET_PDEATHSIG = 1
+PARENT_VARIABLE = "SOTER_ENGINE_PARENT"
+
+
+class Reporter:
+    """Writes progress as JSON lines; its clock starts when the job has been read."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._started = time.monotonic()
+
+    def progress(self, phase: Phase, done: int = 1, total: int = 1) -> None:
+        """Report that `done` of `total` steps of a phase are behind us."""
+        seconds = round(time.monotonic() - self._started, 4)
+        self.write(progress=asdict(Progress(phase, done, total, seconds)))
+
+    def write(self, **line: Any) -> None:
+        """Write one JSON line and flush it."""
+        self._stream.write(json.dumps(line) + "\n")
+        self._stream.flush()
+
+
+Work = Callable[[Job, Reporter], JobResult]
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends (prctl(2)); leave at once if that happened already."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ[PARENT_VARIABLE]):
+        os._exit(1)
+
+
+def main(prepare_imports: Callable[[], None], work: Work) -> int:
+    """Run one job; the exit status is 0 with a result and 1 with a failure. Imports happen before the job comes."""
+    die_with_parent()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
+    reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    prepare_imports()
+    job = JOB.validate_json(sys.stdin.buffer.readline())
+    reporter = Reporter(reports)
+    reporter.progress("start")
+    try:
+        result = work(job, reporter)
+    except EngineError as error:
+        print(error.detail, file=sys.stderr)
+        reporter.write(failed={"reason": int(error.reason), "sentence": error.sentence})
+        return 1
+    except Exception as error:
+        print(trace_without_values(error), file=sys.stderr)
+        sentence = "The computation failed inside the engine: the operator's log of this query says where."
+        reporter.write(failed={"reason": int(FailureReason.ENGINE_ERROR), "sentence": sentence})
+        return 1
+    reporter.write(result=JOB_RESULT.dump_python(result, mode="json"))
+    return 0
+
+
+def trace_without_values(error: BaseException) -> str:
+    """Return where an error came from and its type; its message is left out, as it may quote data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = "".join(f"  {frame.filename}:{frame.lineno} {frame.name}\n" for frame in frames)
+    return f"{where}{type(error).__name__}"

@@ -1,0 +1,22 @@
+"""The SPU engine's child process."""
+
+import sys
+
+from node_agent.engines.base import Job, JobResult, PrepareJob
+from node_agent.engines.child import Reporter, main
+
+
+def _load() -> None:
+    import node_agent.engines.spu.prepare
+    import node_agent.engines.spu.train  # noqa: F401
+
+
+def _work(job: Job, reporter: Reporter) -> JobResult:
+    from node_agent.engines.spu.prepare import prepare
+    from node_agent.engines.spu.train import train
+
+    return prepare(job, reporter) if isinstance(job, PrepareJob) else train(job, reporter)
+
+
+if __name__ == "__main__":
+    sys.exit(main(_load, _work))

@@ -1,0 +1,48 @@
+"""The agent's side of the SPU engine: it starts children and never loads SPU itself."""
+
+from node_agent.engines.base import Limits, OnProgress, PrepareJob, PrepareResult, TrainJob, TrainResult
+from node_agent.engines.process import EngineProcess
+
+MODULE = "node_agent.engines.spu"
+
+
+class SpuEngine:
+    """Vertical logistic regression under ABY3; see `base.Engine` for what the calls promise.
+
+    A child takes about a second to load its libraries: `warm` starts one ahead of its job. A warm child that is
+    not needed must be stopped.
+    """
+
+    name = "spu"
+
+    async def warm(self, limits: Limits) -> EngineProcess:
+        """Start a child that loads its libraries and waits for its job."""
+        return await EngineProcess.start(MODULE, limits)
+
+    async def prepare(
+        self,
+        job: PrepareJob,
+        limits: Limits,
+        on_progress: OnProgress | None = None,
+        process: EngineProcess | None = None,
+    ) -> PrepareResult:
+        """Do a data owner's work in a child, or in the warm one given."""
+        child = process or await self.warm(limits)
+        result = await child.run(job, on_progress)
+        if not isinstance(result, PrepareResult):
+            raise TypeError("the engine answered another job")
+        return result
+
+    async def train(
+        self,
+        job: TrainJob,
+        limits: Limits,
+        on_progress: OnProgress | None = None,
+        process: EngineProcess | None = None,
+    ) -> TrainResult:
+        """Do an MPC node's work in a child, or in the warm one given."""
+        child = process or await self.warm(limits)
+        result = await child.run(job, on_progress)
+        if not isinstance(result, TrainResult):
+            raise TypeError("the engine answered another job")
+        return result
