@@ -9,6 +9,8 @@ from typing import Final
 
 import grpc
 
+from soterone.chain.errors import ChainUnreachableError, RevertedError, RpcError
+
 
 class CoordinatorError(Exception):
     """Root of every refusal."""
@@ -85,3 +87,15 @@ ANSWERS: Final[dict[type[CoordinatorError], Answer]] = {
 def answer_to(error: CoordinatorError) -> Answer:
     """Return the row of the table for an error, by its nearest kind."""
     return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+
+
+def as_refusal(error: Exception) -> CoordinatorError | None:
+    """Return the refusal that an exception means for a caller; None when it is a fault of this program."""
+    match error:
+        case CoordinatorError():
+            return error
+        case RevertedError():
+            return Conflict(f"the contract refuses this: {error.sentence}")
+        case ChainUnreachableError() | RpcError():
+            return Unavailable("the chain cannot be reached just now; try again in a few seconds")
+    return None

@@ -1,0 +1,1 @@
+"""Customers' accounts: signing in, tokens, leaving."""

@@ -1,0 +1,1 @@
+"""The dataset metadata manager: masked metadata in, a catalog out."""

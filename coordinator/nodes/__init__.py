@@ -1,0 +1,1 @@
+"""The node manager: registration, certificates, liveness, unregistration."""

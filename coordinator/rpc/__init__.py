@@ -1,0 +1,1 @@
+"""gRPC for agents: parse, authorise, call a manager, answer."""
