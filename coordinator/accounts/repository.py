@@ -14,9 +14,9 @@ async def use_nonce(session: AsyncSession, nonce_hash: str, expires_at: float) -
     """Mark a nonce as used; False when it was used before."""
     dialect = session.get_bind().dialect.name
     insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
-    statement = insert(UsedNonce).values(nonce_hash=nonce_hash, expires_at=expires_at)
-    statement = statement.on_conflict_do_nothing().returning(col(UsedNonce.nonce_hash))
-    return (await session.scalar(statement)) is not None
+    values = insert(UsedNonce).values(nonce_hash=nonce_hash, expires_at=expires_at)
+    inserted = await session.scalar(values.on_conflict_do_nothing().returning(col(UsedNonce.nonce_hash)))
+    return inserted is not None
 
 
 async def add_token(session: AsyncSession, token_hash: str, account: str, lifetime_seconds: int) -> None:
