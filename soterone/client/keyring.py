@@ -1,4 +1,4 @@
-"""The customer's result keys: random, one a query, kept wrapped so that only the customer's wallet unwraps them."""
+"""The customer's result keys: random, one a query, wrapped so that only its wallet unwraps them; and its orders."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from eth_utils import keccak
 
 from soterone.client.errors import ClientError
+from soterone.client.orders import to_order
 from soterone.crypto.accounts import Signer
 from soterone.crypto.files import write_private
+from soterone.crypto.messages import QueryOrder
 from soterone.crypto.sealing import ResultKey
 from soterone.domain.ids import QueryId
+from soterone.rest.queries import OrderBody
 
 _WRAPPING = b"SoterOne result keyring v1"
 
@@ -26,22 +29,28 @@ class Keyring:
         secret = signer.sign(keccak(_WRAPPING))
         self._wrapping = AESGCM(HKDF(SHA256(), 32, salt=None, info=_WRAPPING).derive(secret))
 
-    def keep(self, query_id: QueryId, key: ResultKey) -> None:
-        """Keep a query's key, durably, before its order is signed; keeping the same twice is harmless."""
+    def keep(self, query_id: QueryId, key: ResultKey, order: OrderBody) -> None:
+        """Keep a query's key and order, durably, before the order is signed."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         nonce = os.urandom(12)
         wrapped = nonce + self._wrapping.encrypt(nonce, key.seed, query_id.encode())
-        if not self._path(query_id).exists():
-            write_private(self._path(query_id), wrapped)
+        write_private(self._path(query_id), wrapped)
+        write_private(self._path(query_id).with_suffix(".order.json"), order.model_dump_json().encode())
+
+    def order(self, query_id: QueryId) -> QueryOrder:
+        """Return the order as it was signed; ClientError when it is not here."""
+        try:
+            content = self._path(query_id).with_suffix(".order.json").read_bytes()
+        except FileNotFoundError as error:
+            raise _elsewhere(query_id, self._folder) from error
+        return to_order(OrderBody.model_validate_json(content))
 
     def find(self, query_id: QueryId) -> ResultKey:
         """Return a query's key; ClientError when it is not here or belongs to another account."""
         try:
             wrapped = self._path(query_id).read_bytes()
         except FileNotFoundError as error:
-            raise ClientError(
-                f"the result key of query {query_id} is not in {self._folder}: open the result where you ordered it"
-            ) from error
+            raise _elsewhere(query_id, self._folder) from error
         try:
             return ResultKey(self._wrapping.decrypt(wrapped[:12], wrapped[12:], query_id.encode()))
         except InvalidTag as error:
@@ -49,3 +58,9 @@ class Keyring:
 
     def _path(self, query_id: QueryId) -> Path:
         return self._folder / f"{query_id[2:]}.key"
+
+
+def _elsewhere(query_id: QueryId, folder: Path) -> ClientError:
+    return ClientError(
+        f"query {query_id} was not ordered from {folder}: open its result where you ordered it"
+    )

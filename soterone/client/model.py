@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,11 +35,14 @@ class Model:
     scaling: dict[Column, tuple[float, float]] | None = None
     garbage_ranks: tuple[int, ...] = ()
 
-    def with_constants(self, constants: Sequence[bytes]) -> "Model":
-        """Return the model with the standardisation constants that the owners sealed to the customer (JSON each)."""
+    def with_constants(self, constants: Mapping[str, bytes]) -> "Model":
+        """Return the model with the standardisation constants that the owners sealed to the customer (JSON each).
+
+        `constants` are keyed by the account whose signature they came with; each speaks for its own columns only.
+        """
         scaling: dict[Column, tuple[float, float]] = {}
-        for content in constants:
-            scaling |= _read_constants(content, self.query_id)
+        for owner, content in constants.items():
+            scaling |= _read_constants(content, self.query_id, owner)
         missing = [column for column in self.weights if column not in scaling]
         if missing:
             owner, column = missing[0]
@@ -67,18 +70,18 @@ def sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scores)))
 
 
-def _read_constants(content: bytes, query_id: str) -> dict[Column, tuple[float, float]]:
+def _read_constants(content: bytes, query_id: str, owner: str) -> dict[Column, tuple[float, float]]:
     try:
         document = json.loads(content)
-        account, own = str(document["account"]), document["query_id"] == query_id
+        own = (document["account"], document["query_id"]) == (owner, query_id)
         read = {
-            (account, str(name)): (float(entry["mean"]), float(entry["deviation"]))
+            (owner, str(name)): (float(entry["mean"]), float(entry["deviation"]))
             for name, entry in document["columns"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError("An owner's standardisation constants cannot be read.") from error
     if not own:
-        raise ModelError("An owner's standardisation constants are of another query.")
+        raise ModelError("An owner's standardisation constants are of another owner or query.")
     if not all(math.isfinite(mean) and math.isfinite(scale) and scale > 0 for mean, scale in read.values()):
         raise ModelError("An owner's standardisation constants are no usable numbers.")
     return read

@@ -1,0 +1,162 @@
+"""A query customer: signed in at one coordinator, trusting it with nothing that the customer can check itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from soterone.client.errors import ClientError
+from soterone.client.keyring import Keyring
+from soterone.client.ledger import Ledger
+from soterone.client.orders import check_order
+from soterone.client.query import Query
+from soterone.client.transport import Transport
+from soterone.crypto.accounts import Signer, account
+from soterone.crypto.messages import Domain, query_id_of, sign
+from soterone.crypto.sealing import ResultKey
+from soterone.crypto.siwe import parse_sign_in, sign_in_digest
+from soterone.domain.ids import Account, hash_bytes, query_id
+from soterone.domain.spec import QuerySpec
+from soterone.rest.auth import NonceReply, NonceRequest, TokenReply, VerifyRequest
+from soterone.rest.catalog import DatasetEntry, DatasetList, NodeEntry, NodeList, ReputationView
+from soterone.rest.network import NetworkDescription
+from soterone.rest.queries import (
+    Accepted,
+    LaunchRequest,
+    Proposal,
+    ProposalRequest,
+    QueryList,
+    QueryView,
+    TimerWishes,
+)
+
+PROPOSAL_SECONDS = 60.0
+_DEFAULT_FOLDER = Path("~/.soterone")
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """What a customer can do. Every method may raise Unreachable or Refused."""
+
+    signer: Signer
+    network: NetworkDescription
+    transport: Transport
+    keyring: Keyring
+    ledger: Ledger
+
+    @classmethod
+    def connect(
+        cls, url: str, signer: Signer, rpc_url: str, ca_file: Path | None = None, folder: Path | None = None
+    ) -> Self:
+        """Sign in at a coordinator; `rpc_url` is a chain node that the customer trusts, `folder` keeps its keys."""
+        transport = Transport(url, ca_file)
+        network = transport.get("network", NetworkDescription)
+        ledger = Ledger(rpc_url, network)
+        keyring = Keyring((folder or _DEFAULT_FOLDER).expanduser() / "result-keys", signer)
+        customer = cls(signer, network, transport, keyring, ledger)
+        customer.sign_in()
+        return customer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the token stays valid until it expires."""
+        self.transport.close()
+
+    def sign_in(self) -> None:
+        """Get a new token by signing the coordinator's message (EIP-4361), after reading what it says."""
+        nonce = self.transport.post("auth/nonce", NonceRequest(account=self.signer.account), NonceReply)
+        message = parse_sign_in(nonce.message)
+        if (message.account, message.chain_id) != (self.signer.account, self.network.chain_id):
+            raise ClientError(
+                "the coordinator asked to sign in as somebody else or on another chain; nothing was signed"
+            )
+        signature = self.signer.sign(sign_in_digest(nonce.message))
+        request = VerifyRequest(message=nonce.message, signature=f"0x{signature.hex()}")
+        self.transport.token = self.transport.post("auth/verify", request, TokenReply).token
+
+    def datasets(
+        self, text: str | None = None, tag: str | None = None, owner: str | None = None
+    ) -> Iterator[DatasetEntry]:
+        """Yield the datasets of the catalog that fit every filter given."""
+        after: str | None = None
+        while True:
+            page = self.transport.get(
+                "catalog/datasets", DatasetList, text=text, tag=tag, owner=owner, after=after
+            )
+            yield from page.datasets
+            if (after := page.next) is None:
+                return
+
+    def nodes(self, role: int | None = None) -> Iterator[NodeEntry]:
+        """Yield the nodes of the catalog; `role` is 1 for data owners, 2 for MPC nodes."""
+        after: str | None = None
+        while True:
+            page = self.transport.get("catalog/nodes", NodeList, role=role, after=after)
+            yield from page.nodes
+            if (after := page.next) is None:
+                return
+
+    def submit(self, spec: QuerySpec, timers: TimerWishes | None = None) -> Query:
+        """Propose a query, check the order that comes back, sign it and launch it.
+
+        Waits until every participant has answered. Refused says who refused and why; Untrustworthy means that
+        the coordinator proposed something else than was asked, and nothing was signed.
+        """
+        key = ResultKey.new()
+        request = ProposalRequest(
+            spec=spec, result_key=f"0x{key.public.hex()}", timers=timers or TimerWishes()
+        )
+        owners = self._owners_of(spec)
+        proposal = self.transport.post("queries/proposals", request, Proposal, PROPOSAL_SECONDS)
+        ledger = self.ledger_domain()
+        expected_id = query_id_of(ledger, self.signer.account, hash_bytes(proposal.order.salt))
+        order = check_order(request, proposal, owners, self.signer.account, expected_id, time.time())
+        self.keyring.keep(expected_id, key, proposal.order)
+        signature = sign(self.signer, ledger, order)
+        launch = LaunchRequest(query_id=expected_id, signature=f"0x{signature.hex()}")
+        self.transport.post("queries", launch, Accepted)
+        return self.query(expected_id)
+
+    def query(self, identifier: str) -> Query:
+        """Return the handle of one of this customer's queries."""
+        return Query(query_id(identifier), self)
+
+    def queries(self) -> Iterator[QueryView]:
+        """Yield this customer's queries, newest first."""
+        after: str | None = None
+        while True:
+            page = self.transport.get("queries", QueryList, after=after)
+            yield from page.queries
+            if (after := page.next) is None:
+                return
+
+    def reputation(self, node: str) -> ReputationView:
+        """Return what the coordinator says of an account's standing; `ledger` has what the chain says."""
+        return self.transport.get(f"reputation/{account(node)}", ReputationView)
+
+    def delete_account(self) -> None:
+        """Have everything about this customer removed from the coordinator; the chain keeps what it has."""
+        self.transport.delete("account")
+
+    def feedback_domain(self) -> Domain:
+        """The EIP-712 domain of feedback."""
+        return Domain(self.network.chain_id, account(self.network.contracts["ReputationLedger"]))
+
+    def ledger_domain(self) -> Domain:
+        """The EIP-712 domain of orders, cancellations and result shares."""
+        return Domain(self.network.chain_id, account(self.network.contracts["QueryLedger"]))
+
+    def _owners_of(self, spec: QuerySpec) -> set[Account]:
+        owners = {entry.metadata.id: account(entry.owner) for entry in self.datasets()}
+        missing = [dataset for dataset in spec.datasets if dataset not in owners]
+        if missing:
+            raise ClientError(f"dataset {missing[0]} is not in the catalog: unknown or withdrawn")
+        return {owners[dataset] for dataset in spec.datasets}

@@ -1,0 +1,51 @@
+"""What the customer reads from the chain itself, through a node of its own choice."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from anyio.from_thread import start_blocking_portal
+
+from soterone.chain.client import ChainClient
+from soterone.chain.errors import ChainError, ChainUnreachableError
+from soterone.chain.records import Contracts, QueryState
+from soterone.client.errors import Unreachable, Untrustworthy
+from soterone.crypto.accounts import account
+from soterone.domain.ids import Account, QueryId
+from soterone.rest.network import NetworkDescription
+
+Answer = TypeVar("Answer")
+
+
+class Ledger:
+    """Blocking reads of the contracts, also from inside a notebook's event loop."""
+
+    def __init__(self, rpc_url: str, network: NetworkDescription) -> None:
+        addresses = {name: account(address) for name, address in network.contracts.items()}
+        self._contracts = Contracts(network.chain_id, network.start_block, addresses, {})
+        self._rpc_url = rpc_url
+        self._ask(lambda chain: chain.check())
+
+    def commitment_of(self, query_id: QueryId) -> int:
+        """Return the 208 bits that the chain keeps of a query."""
+        return self._ask(lambda chain: chain.commitment_of(query_id))
+
+    def status_of(self, query_id: QueryId) -> QueryState:
+        """Return status, generation and time of a query."""
+        return self._ask(lambda chain: chain.status_of(query_id))
+
+    def scores_of(self, nodes: list[Account]) -> tuple[int, ...]:
+        """Return R' of each node as of now, 1e9 fixed point."""
+        return self._ask(lambda chain: chain.scores_of(nodes))
+
+    def _ask(self, question: Callable[[ChainClient], Awaitable[Answer]]) -> Answer:
+        async def ask() -> Answer:
+            async with await ChainClient.connect(self._rpc_url, self._contracts) as chain:
+                return await question(chain)
+
+        try:
+            with start_blocking_portal() as portal:
+                return portal.call(ask)
+        except ChainUnreachableError as error:
+            raise Unreachable(str(error)) from error
+        except ChainError as error:
+            raise Untrustworthy(str(error)) from error
