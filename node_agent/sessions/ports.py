@@ -3,8 +3,8 @@
 Each port is a Protocol, so that sessions know nothing of SQLite, of files or of how the chain is followed.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from node_agent.tables import TableSource
@@ -18,8 +18,8 @@ class SessionRecord:
     """What outlives a restart of the agent; one row a query.
 
     `state` is a value of sessions.states.State. `description` is the serialised SessionDescription, empty when
-    unknown or destroyed; `order` is the JSON of the order seen on chain, empty before. (generation, attempt) never
-    goes back.
+    destroyed; `order` is the JSON of the order seen on chain, empty before. (generation, attempt) never goes
+    back.
     """
 
     query_id: QueryId
@@ -57,10 +57,14 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OwnDataset:
-    """A table of this owner: where it is, and what it published of it (hidden columns are not in there)."""
+    """A table of this owner: where it is, and what it published of it (hidden columns are not in there).
+
+    `columns` maps each published column name to the table's own; they differ where the name is masked.
+    """
 
     source: TableSource
     metadata: DatasetMetadata
+    columns: Mapping[str, str]
 
 
 class Datasets(Protocol):
@@ -86,11 +90,11 @@ class Policy(Protocol):
         """Fewest aligned rows that this owner trains on."""
 
     def verdict(self, description: SessionDescription) -> Verdict:
-        """Judge a session: customer, purpose, algorithm, batch, MPC operators. No side effect but a manual queue."""
+        """Judge a session: customer, purpose, algorithm, batch, MPC operators; may queue it for a person."""
 
 
 StatusOf = Callable[[QueryId], Awaitable[int]]
-"""Ask the chain for QueryLedger.statusOf(...).status: 0 none, 1 dispatched, 2 completed, 3 failed, 4, 5 cleaned."""
+"""Ask the chain for QueryLedger.statusOf: 0 none, 1 dispatched, 2 completed, 3 failed, 4 and 5 cleaned up."""
 
 LastContact = Callable[[], float]
 """The monotonic time, in seconds, at which the coordinator was last heard."""
@@ -98,11 +102,17 @@ LastContact = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """What sessions may use of this machine. `engine_ports` is the range that peers' engines dial, both ends in."""
+    """What sessions may use of this machine, and how patient they are.
+
+    `engine_ports` is the range, both ends in, that other nodes' engines dial: keep it outside the range from
+    which the system draws ports for outgoing connections. `join_patience_seconds` is how long a leader tries to
+    reach everybody.
+    """
 
     max_sessions: int = 2
     engine_ports: tuple[int, int] = (20000, 31999)
     engine_memory_bytes: int = 4 * 2**30
     engine_nice: int = 5
     workspace_bytes: int = 8 * 2**30
-    minimum_silence_seconds: float = field(default=15.0)
+    engine_silence_seconds: float = 15.0
+    join_patience_seconds: float = 30.0

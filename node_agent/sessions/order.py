@@ -1,0 +1,193 @@
+"""What an agent checks before it works: that the order on chain is the session it knows, and that each peer is real.
+
+Pure. The coordinator describes, the chain decides: whatever differs is refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from soterone.chain.events import QueryDispatched
+from soterone.crypto.accounts import account, account_bytes
+from soterone.crypto.certificates import CertificateError, check_validity, key_hash_of_certificate
+from soterone.crypto.sealing import SealingError, check_public, result_key_hash
+from soterone.domain.failures import FailureReason
+from soterone.domain.ids import Account, Hash32, QueryId, hash32, query_id
+from soterone.domain.roles import Role
+from soterone.domain.spec import QuerySpec, SpecError, parse_spec
+from soterone.rpc.generated.coordinator_pb2 import Participant, SessionDescription
+
+
+class OrderRefusedError(Exception):
+    """This node does not work on the order; `sentence` says why, for the customer to read."""
+
+    def __init__(self, sentence: str, reason: FailureReason = FailureReason.POLICY_REFUSED) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The order as QueryDispatched announced it; `owners` and `mpcs` ascending by address, ranks are indices."""
+
+    query_id: QueryId
+    customer: Account
+    spec_hash: Hash32
+    owners: tuple[Account, ...]
+    mpcs: tuple[Account, ...]
+    result_key_hash: Hash32
+    max_run_seconds: int
+    result_retry_seconds: int
+    cleanup_grace_seconds: int
+
+    @classmethod
+    def from_event(cls, event: QueryDispatched) -> "Order":
+        """Take an order from its event."""
+        return cls(
+            query_id(event.query_id),
+            event.customer,
+            hash32(event.spec_hash),
+            tuple(event.owners),
+            tuple(event.mpcs),
+            hash32(event.result_key_hash),
+            event.max_run_seconds,
+            event.result_retry_seconds,
+            event.cleanup_grace_seconds,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Order":
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "owners": tuple(values["owners"]), "mpcs": tuple(values["mpcs"])})
+
+    def to_json(self) -> str:
+        """Return the order for the store."""
+        return json.dumps(asdict(self))
+
+    @property
+    def leader(self) -> Account:
+        """The MPC node with the lowest account: it numbers the attempts."""
+        return self.mpcs[0]
+
+    @property
+    def participants(self) -> tuple[Account, ...]:
+        """Everybody who works on the query, owners first."""
+        return (*self.owners, *self.mpcs)
+
+    def role_of(self, node: Account) -> Role | None:
+        """Return the node's role in this query, None when it has none."""
+        if node in self.owners:
+            return Role.DATA_OWNER
+        return Role.MPC_NODE if node in self.mpcs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another participant, its certificate checked against the chain."""
+
+    account: Account
+    endpoint: str
+    certificate_pem: bytes
+
+
+KeyHash = Callable[[Account], bytes | None]
+
+
+def read_spec(description: SessionDescription) -> QuerySpec:
+    """Return the spec of a session; OrderRefusedError when its text is not the canonical form of a spec."""
+    try:
+        spec = parse_spec(description.spec_json)
+    except SpecError as error:
+        raise OrderRefusedError(
+            f"The coordinator sent a spec that this node cannot read: {error}."
+        ) from error
+    if spec.canonical() != description.spec_json:
+        raise OrderRefusedError("The coordinator sent a spec that is not in its canonical form.")
+    return spec
+
+
+def participant(description: SessionDescription, node: Account) -> Participant | None:
+    """Return what a session says of a node, None when it does not name it."""
+    wanted = account_bytes(node)
+    return next((one for one in description.participants if one.account == wanted), None)
+
+
+def check_session(description: SessionDescription, node: Account) -> QuerySpec:
+    """Check what a session says by itself: this node is in it, trio and owners have the shape that the engine runs.
+
+    Returns the spec; OrderRefusedError with one sentence otherwise. Called at the offer and at the order.
+    """
+    spec = read_spec(description)
+    own = participant(description, node)
+    if own is None:
+        raise OrderRefusedError("The coordinator offered a query that does not name this node.")
+    owners, mpcs = accounts_of(description, Role.DATA_OWNER), accounts_of(description, Role.MPC_NODE)
+    if len(mpcs) != 3 or len(owners) != 2 or len({*owners, *mpcs}) != 5:
+        raise OrderRefusedError("A query needs two data owners and three MPC nodes, all different.")
+    datasets = [one for each in description.participants for one in each.datasets]
+    if sorted(datasets) != sorted(spec.datasets) or any(
+        len(each.datasets) != (each.role == Role.DATA_OWNER) for each in description.participants
+    ):
+        raise OrderRefusedError(
+            "Each data owner brings exactly one of the spec's datasets: list two of two owners."
+        )
+    _check_result_key(description.result_key)
+    return spec
+
+
+def _check_result_key(public: bytes) -> None:
+    try:
+        check_public(public)
+    except SealingError as error:
+        raise OrderRefusedError(f"The customer's result key cannot be used: {error}.") from error
+
+
+def accounts_of(description: SessionDescription, role: Role) -> tuple[Account, ...]:
+    """Return the accounts of a role, ascending by address: the index is the rank."""
+    raw = sorted(one.account for one in description.participants if one.role == role)
+    return tuple(account(one) for one in raw)
+
+
+def check_order(order: Order, description: SessionDescription) -> None:
+    """Compare the session with the order on chain; OrderRefusedError names what differs."""
+    facts = {
+        "query id": (hash32(description.query_id), order.query_id),
+        "spec": (hash32(hashlib.sha256(description.spec_json).digest()), order.spec_hash),
+        "customer": (account(description.customer), order.customer),
+        "data owners": (accounts_of(description, Role.DATA_OWNER), order.owners),
+        "MPC nodes": (accounts_of(description, Role.MPC_NODE), order.mpcs),
+        "result key": (hash32(result_key_hash(description.result_key)), order.result_key_hash),
+    }
+    for name, (described, ordered) in facts.items():
+        if described != ordered:
+            raise OrderRefusedError(f"The coordinator's {name} differs from the order on chain.")
+
+
+def check_peers(
+    description: SessionDescription, node: Account, key_hash: KeyHash, now: datetime
+) -> list[Peer]:
+    """Return the other participants once each certificate's key is the one on chain; OrderRefusedError otherwise."""
+    peers = []
+    for one in description.participants:
+        who = account(one.account)
+        if who == node:
+            continue
+        _check_certificate(who, one.certificate_pem, key_hash(who), now)
+        peers.append(Peer(who, one.endpoint, one.certificate_pem))
+    return peers
+
+
+def _check_certificate(who: Account, pem: bytes, on_chain: bytes | None, now: datetime) -> None:
+    if on_chain is None:
+        raise OrderRefusedError(f"The node {who} is not registered on chain as active.")
+    try:
+        shown = key_hash_of_certificate(pem)
+        check_validity(pem, now)
+    except CertificateError as error:
+        raise OrderRefusedError(f"The certificate of node {who} cannot be used: {error}.") from error
+    if shown != on_chain:
+        raise OrderRefusedError(f"The certificate of node {who} is not the one on chain.")
