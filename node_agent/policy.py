@@ -1,5 +1,6 @@
 """An owner's or node's policy, enforced by the agent whatever the coordinator says. The decision is pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,13 +30,17 @@ class Policy(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PolicyRequest:
-    """What is asked of this node. `mpc_operators` are those of the three MPC nodes, in rank order."""
+    """What is asked of this node.
+
+    `mpc_operators` are those of the active MPC nodes, as the chain has them; `own_datasets` maps each dataset that
+    this node brings to its columns, real names by published ones.
+    """
 
     customer: Account
     spec: QuerySpec
     mpc_operators: tuple[Account, ...]
     own_operator: Account
-    own_datasets: tuple[str, ...]
+    own_datasets: Mapping[str, Mapping[str, str]]
 
 
 def decide(policy: Policy, request: PolicyRequest) -> Verdict:
@@ -84,13 +89,16 @@ def _mpc_operators(policy: Policy, request: PolicyRequest) -> str:
 
 def _hidden_columns(policy: Policy, request: PolicyRequest) -> str:
     hidden = set(policy.hidden_columns)
-    for dataset in request.own_datasets:
-        named = {request.spec.key_of(dataset), *(request.spec.features_of(dataset) or ())}
-        if request.spec.label.dataset == dataset:
-            named.add(request.spec.label.column)
-        if named & hidden:
-            return f"This owner does not lend the column {min(named & hidden)!r} of dataset {dataset}."
+    for dataset, real_names in request.own_datasets.items():
+        for named in _named_columns(request.spec, dataset):
+            if {named, real_names.get(named)} & hidden:
+                return f"This owner does not lend the column {named!r} of dataset {dataset}."
     return ""
+
+
+def _named_columns(spec: QuerySpec, dataset: str) -> list[str]:
+    labels = [spec.label.column] if spec.label.dataset == dataset else []
+    return [spec.key_of(dataset), *labels, *(spec.features_of(dataset) or ())]
 
 
 def _among(account: str, accounts: list[str]) -> bool:

@@ -1,5 +1,6 @@
 """Applies the policy file to sessions: reads it anew when it changes, and keeps the queue of manual approvals."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -104,8 +105,12 @@ class PolicyGate:
             spec=parse_spec(description.spec_json),
             mpc_operators=tuple(operator for operator in operators if operator),
             own_operator=self._directory.operator(self._own) or self._own,
-            own_datasets=tuple(dataset for participant in own for dataset in participant.datasets),
+            own_datasets={dataset: self._columns(dataset) for one in own for dataset in one.datasets},
         )
+
+    def _columns(self, dataset: str) -> Mapping[str, str]:
+        found = self._store.datasets.get(dataset)
+        return found.columns if found else {}
 
     def _approval(self, request: PolicyRequest, asked_by: QueryId) -> Verdict:
         approvals = self._store.approvals

@@ -1,9 +1,13 @@
-"""The chain as this agent has read it: the follower's cursor, and its own queries' events until they are handled."""
+"""The chain as this agent has read it: the trail of its cursor, and its own queries' events until they are handled."""
 
 import sqlite3
 from dataclasses import dataclass
 
+from soterone.chain.cursor import TRAIL_BLOCKS
+from soterone.chain.records import BlockRef
 from soterone.domain.ids import QueryId
+
+_FIELDS = "block_number, log_index, query_id, name, event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,25 +22,23 @@ class LoggedEvent:
 
 
 class ChainLog:
-    """Cursor and inbox. Rows enter in the transaction that moves the cursor, so that a kill loses none."""
+    """Trail and inbox. Rows enter in the transaction that moves the cursor, so that a kill loses none."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def cursor(self, chain_id: int) -> tuple[int, str] | None:
-        """Return (number, hash) of the last block read, None before the first."""
-        row = self._connection.execute(
-            "SELECT number, hash FROM cursor WHERE chain_id = ?", (chain_id,)
-        ).fetchone()
-        return (row["number"], row["hash"]) if row else None
+    def trail(self) -> list[BlockRef]:
+        """Return the last positions of the cursor, newest first; empty before the first block."""
+        rows = self._connection.execute("SELECT number, hash FROM trail ORDER BY number DESC")
+        return [BlockRef(**dict(row)) for row in rows]
 
-    def move_cursor(self, chain_id: int, old: tuple[int, str] | None, new: tuple[int, str]) -> bool:
-        """Compare and set the cursor; False when it no longer stands at `old`."""
-        if old is None:
-            statement = "INSERT OR IGNORE INTO cursor VALUES (?, ?, ?)"
-            return bool(self._connection.execute(statement, (chain_id, *new)).rowcount)
-        statement = "UPDATE cursor SET number = ?, hash = ? WHERE chain_id = ? AND number = ? AND hash = ?"
-        return bool(self._connection.execute(statement, (*new, chain_id, *old)).rowcount)
+    def advance(self, to: BlockRef) -> None:
+        """Move the cursor forward, and forget positions too old to matter."""
+        self._connection.execute("INSERT INTO trail VALUES (?, ?)", (to.number, to.hash))
+        self._connection.execute(
+            "DELETE FROM trail WHERE number NOT IN (SELECT number FROM trail ORDER BY number DESC LIMIT ?)",
+            (TRAIL_BLOCKS,),
+        )
 
     def append(self, event: LoggedEvent) -> None:
         """Queue an event; idempotent for one (block, log index)."""
@@ -52,28 +54,24 @@ class ChainLog:
 
     def unhandled(self) -> list[LoggedEvent]:
         """Return queued events in the chain's order."""
-        rows = self._connection.execute(
-            "SELECT block_number, log_index, query_id, name, event FROM chain_log WHERE handled = 0"
-            " ORDER BY block_number, log_index"
-        )
-        return [LoggedEvent(**dict(row)) for row in rows]
+        return self._select("handled = 0")
 
     def of_query(self, query_id: QueryId) -> list[LoggedEvent]:
         """Return every event of a query in the chain's order, handled or not."""
-        rows = self._connection.execute(
-            "SELECT block_number, log_index, query_id, name, event FROM chain_log WHERE query_id = ?"
-            " ORDER BY block_number, log_index",
-            (query_id,),
-        )
-        return [LoggedEvent(**dict(row)) for row in rows]
+        return self._select("query_id = ?", query_id)
 
     def mark_handled(self, event: LoggedEvent) -> None:
         """Take an event out of the queue; it stays on record."""
         self._connection.execute(
-            "UPDATE chain_log SET handled = 1 WHERE block_number = ? AND log_index = ?",
-            (event.block_number, event.log_index),
+            "UPDATE chain_log SET handled = 1 WHERE block_number = ? AND log_index = ? AND event = ?",
+            (event.block_number, event.log_index, event.event),
         )
 
     def rewind(self, first_block: int) -> None:
-        """Forget what came in `first_block` or later; it is queued anew when it is mined again."""
+        """Forget what came in `first_block` or later; an event is queued anew when it is mined again."""
+        self._connection.execute("DELETE FROM trail WHERE number >= ?", (first_block,))
         self._connection.execute("DELETE FROM chain_log WHERE block_number >= ?", (first_block,))
+
+    def _select(self, condition: str, *values: str) -> list[LoggedEvent]:
+        statement = f"SELECT {_FIELDS} FROM chain_log WHERE {condition} ORDER BY block_number, log_index"  # noqa: S608
+        return [LoggedEvent(**dict(row)) for row in self._connection.execute(statement, values)]

@@ -14,9 +14,7 @@ from node_agent.store.sessions import SessionTable
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
-CREATE TABLE cursor (
-    chain_id INTEGER PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL
-) STRICT;
+CREATE TABLE trail (number INTEGER PRIMARY KEY, hash TEXT NOT NULL) STRICT;
 CREATE TABLE chain_log (
     block_number INTEGER NOT NULL, log_index INTEGER NOT NULL, query_id TEXT NOT NULL,
     name TEXT NOT NULL, event TEXT NOT NULL, handled INTEGER NOT NULL DEFAULT 0,

@@ -1,0 +1,180 @@
+"""The heartbeat stream: snapshots up, acknowledgements and reservation offers down, for as long as the agent runs.
+
+The coordinator's absence changes nothing for running sessions; this only comes back with backoff and jitter.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc.aio
+import structlog
+
+from node_agent.backoff import Backoff
+from node_agent.coordinator_link import CoordinatorLink
+from soterone.domain.ids import QueryId, hash_bytes, query_id
+from soterone.rpc.generated.coordinator_pb2 import (
+    AgentMessage,
+    CoordinatorMessage,
+    Heartbeat,
+    Offer,
+    OfferAnswer,
+    ResourceSnapshot,
+)
+
+log = structlog.get_logger()
+
+_MAX_OFFERS_AT_ONCE = 64
+
+
+class OfferTaker(Protocol):
+    """Who answers reservation offers: the sessions."""
+
+    async def consider(self, offer: Offer) -> OfferAnswer:
+        """Answer an offer by policy and capacity; never raises for a bad offer."""
+
+    async def release(self, query_id: QueryId) -> None:
+        """Give back what an accepted offer holds; nothing happens when it is unknown or ordered."""
+
+    def query_ids(self) -> list[QueryId]:
+        """Return the queries that have state at this node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often to beat, and after how many silent intervals the stream counts as dead."""
+
+    interval_seconds: float = 2.0
+    patience: int = 3
+
+    @property
+    def silence_seconds(self) -> float:
+        """How long the coordinator may keep silent on an open stream."""
+        return self.interval_seconds * self.patience
+
+
+class HeartbeatLoop:
+    """One stream at a time; `run` returns only when it is cancelled."""
+
+    def __init__(
+        self,
+        link: CoordinatorLink,
+        offers: OfferTaker,
+        snapshot: Callable[[], ResourceSnapshot],
+        rhythm: Rhythm,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._link = link
+        self._offers = offers
+        self._snapshot = snapshot
+        self._rhythm = rhythm
+        self._backoff = backoff or Backoff()
+        self._waits = self._backoff.waits()
+        self._said = ""
+
+    async def run(self) -> None:
+        """Keep a stream open; each failure is logged once, then retried."""
+        while True:
+            try:
+                await self._one_stream()
+                self._complain("the coordinator closed the stream")
+            except grpc.aio.AioRpcError as error:
+                self._complain(error.details() or error.code().name.lower())
+            except TimeoutError:
+                self._complain("the coordinator does not acknowledge heartbeats")
+            await asyncio.sleep(next(self._waits))
+
+    async def _one_stream(self) -> None:
+        call = self._link.agents.Connect()
+        stream = _Stream(call, self._offers)
+        try:
+            async with asyncio.TaskGroup() as group:
+                beating = group.create_task(self._beat(stream))
+                writing = group.create_task(stream.write_all())
+                await self._read(stream, group)
+                beating.cancel()
+                writing.cancel()
+        except* (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as failures:
+            raise _first(failures) from None
+        finally:
+            call.cancel()
+
+    async def _beat(self, stream: "_Stream") -> None:
+        due = time.monotonic()
+        while True:
+            beat = Heartbeat(snapshot=self._snapshot(), sessions=map(hash_bytes, self._offers.query_ids()))
+            await stream.send(AgentMessage(heartbeat=beat))
+            due = max(due + self._rhythm.interval_seconds, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    async def _read(self, stream: "_Stream", group: asyncio.TaskGroup) -> None:
+        while True:
+            async with asyncio.timeout(self._rhythm.silence_seconds):
+                message = await stream.read()
+            if message is None:
+                return
+            self._link.heard()
+            self._welcome()
+            match message.WhichOneof("body"):
+                case "offer":
+                    await stream.answering.acquire()
+                    group.create_task(stream.answer(message.offer))
+                case "release":
+                    await self._offers.release(query_id(message.release.query_id))
+
+    def _complain(self, sentence: str) -> None:
+        if sentence != self._said:
+            log.warning("coordinator away", reason=sentence)
+        self._said = sentence
+
+    def _welcome(self) -> None:
+        if self._said:
+            log.info("coordinator back")
+        self._said, self._waits = "", self._backoff.waits()
+
+
+class _Stream:
+    """One call of Connect: numbered messages through a bounded queue, as only one writer may use it."""
+
+    def __init__(
+        self, call: "grpc.aio.StreamStreamCall[AgentMessage, CoordinatorMessage]", offers: OfferTaker
+    ) -> None:
+        self._call = call
+        self._offers = offers
+        self._outgoing: asyncio.Queue[AgentMessage] = asyncio.Queue(maxsize=_MAX_OFFERS_AT_ONCE)
+        self.answering = asyncio.Semaphore(_MAX_OFFERS_AT_ONCE)
+
+    async def send(self, message: AgentMessage) -> None:
+        """Queue a message; waits while the queue is full."""
+        await self._outgoing.put(message)
+
+    async def write_all(self) -> None:
+        """Write queued messages in order until cancelled."""
+        sequence = 0
+        while True:
+            message = await self._outgoing.get()
+            sequence += 1
+            message.sequence = sequence
+            await self._call.write(message)
+
+    async def read(self) -> CoordinatorMessage | None:
+        """Return the next message, None when the coordinator has ended the stream."""
+        message = await self._call.read()
+        return message if isinstance(message, CoordinatorMessage) else None
+
+    async def answer(self, offer: Offer) -> None:
+        """Have an offer considered and queue the answer; gives back its place in `answering`."""
+        try:
+            answer = await self._offers.consider(offer)
+        finally:
+            self.answering.release()
+        await self.send(AgentMessage(offer_answer=answer))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
