@@ -57,7 +57,10 @@ class Query(SQLModel, table=True):
 
 
 class Participant(SQLModel, table=True):
-    """A node in a query. `rank` is its place among the owners or among the MPC nodes, accounts ascending."""
+    """A node in a query. `rank` is its place among the owners or among the MPC nodes, accounts ascending.
+
+    `joined_generation` is 0 for those who were ordered; `lost_generation` is the one that its loss began.
+    """
 
     __tablename__: ClassVar[str] = "participants"
 
@@ -67,7 +70,8 @@ class Participant(SQLModel, table=True):
     rank: int
     operator: str = account_field()
     datasets_json: str = Field(default="[]", sa_type=Text)
-    lost_at: float | None = None
+    joined_generation: int = 0
+    lost_generation: int | None = None
     generation: int = 0
     attempt: int = 0
     phase: str = Field(default="", max_length=16)

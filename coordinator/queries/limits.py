@@ -1,0 +1,20 @@
+"""How much of everything one query or one customer may have."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """Bounds of the query manager; times in seconds."""
+
+    offer_seconds: float = 10.0
+    proposal_tries: int = 4
+    signing_seconds: int = 600
+    open_proposals_per_customer: int = 4
+    running_queries_per_customer: int = 16
+    share_bytes: int = 64 * 2**20
+    store_bytes: int = 8 * 2**30
+    final_depth_blocks: int = 0
+    event_poll_seconds: float = 0.5
+    event_heartbeat_seconds: float = 10.0
+    reconcile_seconds: float = 1.0

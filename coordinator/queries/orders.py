@@ -1,0 +1,94 @@
+"""The order of a query, and what the chain's commitment opens to, composed from the rows. Pure."""
+
+from collections.abc import Sequence
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from coordinator.models.queries import Participant, Query
+from soterone.chain.openings import Opening, Roster, Terms
+from soterone.crypto.accounts import account_bytes
+from soterone.crypto.messages import Domain, QueryOrder
+from soterone.domain.ids import Account, QueryId, hash32, hash_bytes, query_id
+from soterone.domain.roles import Role
+from soterone.rest.queries import OrderBody
+
+
+def order_id(ledger: Domain, customer: Account, salt: bytes) -> QueryId:
+    """Return keccak256(abi.encode(chainId, ledger, customer, salt)); `salt` has 32 bytes."""
+    types = ["uint256", "address", "address", "bytes32"]
+    return query_id(keccak(encode(types, [ledger.chain_id, ledger.contract, customer, salt])))
+
+
+def ascending(accounts: Sequence[Account]) -> tuple[Account, ...]:
+    """Return accounts in the one order that the chain takes: by number."""
+    return tuple(sorted(accounts, key=account_bytes))
+
+
+def order_of(query: Query, participants: Sequence[Participant]) -> QueryOrder:
+    """Return the order as it was proposed: the participants of generation 0."""
+    roster = roster_of(query, [one for one in participants if one.joined_generation == 0], lost=False)
+    return QueryOrder(
+        roster.customer,
+        hash_bytes(query.salt),
+        hash_bytes(query.spec_hash),
+        roster.owners,
+        roster.mpcs,
+        hash_bytes(query.result_key_hash),
+        query.max_run_seconds,
+        query.result_retry_seconds,
+        query.cleanup_grace_seconds,
+        query.max_replacements,
+        query.order_deadline,
+    )
+
+
+def order_body(order: QueryOrder) -> OrderBody:
+    """Return an order as REST shows it."""
+    return OrderBody(
+        customer=order.customer,
+        salt=hash32(order.salt),
+        spec_hash=hash32(order.spec_hash),
+        owners=list(order.owners),
+        mpcs=list(order.mpcs),
+        result_key_hash=hash32(order.result_key_hash),
+        max_run_seconds=order.max_run_seconds,
+        result_retry_seconds=order.result_retry_seconds,
+        cleanup_grace_seconds=order.cleanup_grace_seconds,
+        max_replacements=order.max_replacements,
+        deadline=order.deadline,
+    )
+
+
+def opening_of(query: Query, participants: Sequence[Participant]) -> Opening:
+    """Return what the query's commitment opens to now; after completion with the result's hash."""
+    terms = Terms(
+        hash_bytes(query.spec_hash),
+        hash_bytes(query.result_key_hash),
+        query.max_run_seconds,
+        query.result_retry_seconds,
+        query.cleanup_grace_seconds,
+        query.max_replacements,
+    )
+    opening = Opening(roster_of(query, participants, lost=True), terms)
+    return opening if query.result_hash is None else opening.completed(hash_bytes(query.result_hash))
+
+
+def roster_of(query: Query, participants: Sequence[Participant], *, lost: bool) -> Roster:
+    """Return who takes part, by rank; with `lost` False everybody stands at the place that was ordered."""
+    gone = sorted(
+        (one for one in participants if lost and one.lost_generation is not None),
+        key=lambda one: one.lost_generation or 0,
+    )
+    here = [one for one in participants if one not in gone]
+    return Roster(
+        Account(query.customer),
+        _ranked(here, Role.DATA_OWNER),
+        _ranked(here, Role.MPC_NODE),
+        tuple(Account(one.account) for one in gone),
+    )
+
+
+def _ranked(participants: Sequence[Participant], role: Role) -> tuple[Account, ...]:
+    mine = sorted((one for one in participants if one.role == role), key=lambda one: one.rank)
+    return tuple(Account(one.account) for one in mine)

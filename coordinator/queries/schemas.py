@@ -1,0 +1,100 @@
+"""What agents tell about queries and what they are told, parsed: the rpc servicers translate from and to the wire."""
+
+from dataclasses import dataclass
+
+from soterone.domain.failures import FailureReason
+from soterone.domain.ids import Account, Hash32, QueryId
+from soterone.domain.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a participant is; `fraction` of the phase, 0 to 1."""
+
+    query_id: QueryId
+    generation: int
+    attempt: int
+    phase: str
+    fraction: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureNotice:
+    """A participant says that the query cannot go on."""
+
+    query_id: QueryId
+    generation: int
+    reason: FailureReason
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShareHeader:
+    """What a node claims of the bytes that it delivers."""
+
+    query_id: QueryId
+    generation: int
+    rank: int
+    share_hash: Hash32
+    signature: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupNotice:
+    """A node's signed promise that nothing of a query is left with it."""
+
+    query_id: QueryId
+    deadline: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswer:
+    """A node's answer to a reservation; `sentence` says why not."""
+
+    query_id: QueryId
+    accepted: bool
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMember:
+    """A participant as its peers must know it."""
+
+    account: Account
+    operator: Account
+    role: Role
+    endpoint: str
+    certificate_pem: str
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """All that a participant needs to judge and run a query; owners first, then MPC nodes by rank."""
+
+    query_id: QueryId
+    customer: Account
+    spec_json: bytes
+    members: tuple[SessionMember, ...]
+    result_key: bytes
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingOffer:
+    """An unanswered offer to a node."""
+
+    node: Account
+    session: Session
+    expires_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRelease:
+    """A node that was asked must hear that it is not needed."""
+
+    node: Account
+    query_id: QueryId
