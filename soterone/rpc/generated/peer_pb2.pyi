@@ -71,11 +71,14 @@ class EngineAddress(_message.Message):
     HOST_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
     CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
     account: _builtins.bytes
     host: _builtins.str
     port: _builtins.int
     certificate_pem: _builtins.bytes
     """self-signed, of this attempt alone"""
+    signature: _builtins.bytes
+    """EIP-712 EngineAddress by the account: the leader only passes it on"""
     def __init__(
         self,
         *,
@@ -83,10 +86,11 @@ class EngineAddress(_message.Message):
         host: _builtins.str = ...,
         port: _builtins.int = ...,
         certificate_pem: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "certificate_pem", b"certificate_pem", "host", b"host", "port", b"port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "certificate_pem", b"certificate_pem", "host", b"host", "port", b"port", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -215,7 +219,7 @@ class AbortRequest(_message.Message):
     generation: _builtins.int
     attempt: _builtins.int
     reason: _builtins.int
-    """QueryFailed.reason"""
+    """QueryFailed.reason; 0 ends the attempt alone"""
     sentence: _builtins.str
     def __init__(
         self,

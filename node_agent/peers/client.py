@@ -1,0 +1,84 @@
+"""Calls to the other participants of one query, each over a channel that accepts one certificate only."""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from node_agent.sessions.order import Peer
+from node_agent.sessions.states import Fence
+from soterone.crypto.certificates import TlsIdentity
+from soterone.domain.ids import Account, QueryId, hash_bytes
+from soterone.rpc.channels import CHUNK_BYTES, peer_channel
+from soterone.rpc.generated.peer_pb2 import (
+    AbortRequest,
+    EngineAddress,
+    JoinRequest,
+    ShareChunk,
+    ShareHeader,
+    StartRequest,
+)
+from soterone.rpc.generated.peer_pb2_grpc import PeerStub
+
+CALL_SECONDS = 5.0
+
+
+class Peers:
+    """The other participants of a query. Their certificates were held against the chain by `order.check_peers`."""
+
+    def __init__(self, query: QueryId, identity: TlsIdentity, peers: Sequence[Peer]) -> None:
+        self._query = hash_bytes(query)
+        self._channels = {
+            peer.account: peer_channel(peer.endpoint, peer.certificate_pem, identity) for peer in peers
+        }
+        self._stubs = {account: PeerStub(channel) for account, channel in self._channels.items()}
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Everybody but this node."""
+        return tuple(self._stubs)
+
+    def connect(self) -> None:
+        """Begin the handshakes now, so that the first call finds its channel up."""
+        for channel in self._channels.values():
+            channel.get_state(try_to_connect=True)
+
+    async def join(self, peer: Account, fence: Fence) -> EngineAddress:
+        """Ask a peer to open an attempt; grpc.aio.AioRpcError when it does not."""
+        request = JoinRequest(query_id=self._query, generation=fence.generation, attempt=fence.attempt)
+        return (await self._stubs[peer].Join(request, timeout=CALL_SECONDS)).engine
+
+    async def start(self, peer: Account, fence: Fence, engines: Sequence[EngineAddress]) -> None:
+        """Tell a peer the roster of an attempt and let it begin."""
+        request = StartRequest(
+            query_id=self._query, generation=fence.generation, attempt=fence.attempt, engines=engines
+        )
+        await self._stubs[peer].Start(request, timeout=CALL_SECONDS)
+
+    async def abort(self, peer: Account, fence: Fence, reason: int, sentence: str) -> None:
+        """Tell a peer that an attempt (reason 0) or the query has ended."""
+        request = AbortRequest(
+            query_id=self._query,
+            generation=fence.generation,
+            attempt=fence.attempt,
+            reason=reason,
+            sentence=sentence,
+        )
+        await self._stubs[peer].Abort(request, timeout=CALL_SECONDS)
+
+    async def deliver_shares(self, peer: Account, fence: Fence, share: Path, timeout_seconds: float) -> None:
+        """Upload a share file to its MPC node."""
+        header = ShareHeader(query_id=self._query, generation=fence.generation, attempt=fence.attempt)
+        await self._stubs[peer].DeliverShares(_chunks(header, share), timeout=timeout_seconds)
+
+    async def close(self) -> None:
+        """Close all channels; calls under way fail."""
+        for channel in self._channels.values():
+            await channel.close(grace=None)
+
+
+async def _chunks(header: ShareHeader, share: Path) -> AsyncIterator[ShareChunk]:
+    with share.open("rb") as file:
+        header.size_bytes = os.fstat(file.fileno()).st_size
+        yield ShareChunk(header=header)
+        while data := file.read(CHUNK_BYTES):
+            yield ShareChunk(data=data)

@@ -1,0 +1,45 @@
+"""What a peer service refuses, each with the gRPC status that says whether another try can help."""
+
+from typing import ClassVar
+
+import grpc
+
+
+class PeerRefusalError(Exception):
+    """A call between agents was refused; the text is one sentence for the caller's log."""
+
+    code: ClassVar[grpc.StatusCode] = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class NotReadyError(PeerRefusalError):
+    """The order has not been seen here yet: try again."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+class NotAllowedError(PeerRefusalError):
+    """The caller is not a participant, or has not the role for this call."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+
+class StaleFenceError(PeerRefusalError):
+    """The call belongs to another generation or attempt than the one that is open here."""
+
+    code = grpc.StatusCode.ABORTED
+
+
+class MalformedError(PeerRefusalError):
+    """The call cannot mean anything."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooLargeError(PeerRefusalError):
+    """More bytes than announced or allowed."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class SessionOverError(PeerRefusalError):
+    """The query has ended at this node."""
