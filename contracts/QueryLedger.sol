@@ -9,6 +9,7 @@ import {SplitPause} from "./access/SplitPause.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {IQueryLedger} from "./interfaces/IQueryLedger.sol";
 import {QueryCommitment} from "./libraries/QueryCommitment.sol";
+import {QuerySlot, QueryWord} from "./libraries/QuerySlot.sol";
 import {QueryRules} from "./libraries/QueryRules.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 
@@ -17,14 +18,6 @@ import {Signatures} from "./libraries/Signatures.sol";
 /// stops dispatch alone.
 contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     using QueryCommitment for Opening;
-
-    /// @dev One slot.
-    struct Query {
-        uint208 commitment;
-        QueryStatus status;
-        uint8 generation;
-        uint32 time;
-    }
 
     /// @notice The management system: it announces successors, ends and cleanups.
     bytes32 public constant COORDINATOR_ROLE = keccak256("COORDINATOR_ROLE");
@@ -39,7 +32,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     /// @notice Where participants must be registered.
     INodeRegistry public immutable REGISTRY;
 
-    mapping(bytes32 queryId => Query) private _queries;
+    mapping(bytes32 queryId => QueryWord) private _queries;
 
     constructor(
         INodeRegistry registry,
@@ -57,19 +50,145 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     ) external whenNotPaused returns (bytes32 queryId) {
         if (order.customer == address(0)) revert QueryLedgerZeroAddress();
         queryId = queryIdOf(order.customer, order.salt);
-        QueryStatus status = _queries[queryId].status;
+        QueryStatus status = _queries[queryId].status();
         if (status != QueryStatus.None) revert QueryLedgerWrongStatus(queryId, status);
         Signatures.checkDeadline(order.deadline);
         QueryRules.checkOrder(order);
         Signatures.check(order.customer, _hashTypedDataV4(QueryCommitment.orderStructHash(order)), signature);
-        QueryRules.checkMembers(REGISTRY, order.owners, order.mpcs);
+        bool insider = QueryRules.checkMembers(REGISTRY, order.customer, order.owners, order.mpcs);
 
-        _queries[queryId] = Query(
-            QueryCommitment.ofOrder(order),
+        uint208 commitment = QueryCommitment.ofOrder(order);
+        _queries[queryId] = QuerySlot.pack(commitment, QueryStatus.Dispatched, 0, insider, block.timestamp);
+        _announce(queryId, order);
+    }
+
+    /// @inheritdoc IQueryLedger
+    function replaceMpc(
+        bytes32 queryId,
+        Opening calldata opening,
+        Replacement calldata replacement,
+        bytes calldata reporterSignature
+    ) external onlyRole(COORDINATOR_ROLE) {
+        QueryWord query = _opened(queryId, opening);
+        uint8 generation = query.generation();
+        bool insider = QueryRules.checkReplacement(REGISTRY, queryId, generation, opening, replacement);
+        _checkLossReport(queryId, generation, replacement, reporterSignature);
+
+        uint208 commitment = opening.afterReplacement(replacement.oldMpc, replacement.newMpc);
+        _queries[queryId] = QuerySlot.pack(
+            commitment,
             QueryStatus.Dispatched,
-            0,
-            uint32(block.timestamp)
+            ++generation,
+            insider || query.insider(),
+            query.time()
         );
+        emit MPCUpdated(
+            queryId,
+            replacement.oldMpc,
+            replacement.newMpc,
+            generation,
+            replacement.seedBlock,
+            replacement.candidates
+        );
+    }
+
+    /// @inheritdoc IQueryLedger
+    function complete(
+        bytes32 queryId,
+        uint208 commitment,
+        bytes32[3] calldata shareHashes
+    ) external onlyRole(COORDINATOR_ROLE) {
+        QueryWord query = _running(queryId);
+        _checkCommitment(queryId, query, commitment);
+        uint256 shares = (shareHashes[0] == 0 ? 0 : 1) +
+            (shareHashes[1] == 0 ? 0 : 1) +
+            (shareHashes[2] == 0 ? 0 : 1);
+        if (shares < 2) revert QueryLedgerTooFewShares(queryId, shares);
+
+        bytes32 resultHash = keccak256(abi.encodePacked(shareHashes));
+        uint208 completed = QueryCommitment.withResult(commitment, resultHash);
+        _queries[queryId] = query.ended(completed, QueryStatus.Completed, block.timestamp);
+        emit QueryCompleted(queryId, query.generation(), resultHash);
+    }
+
+    /// @inheritdoc IQueryLedger
+    function fail(bytes32 queryId, Opening calldata opening, uint8 reason, address node) external {
+        if (reason == 0 || reason > LAST_REASON || reason == REASON_ABANDONED) revert QueryLedgerBadReason(reason);
+        if (reason != REASON_CANCELLED || msg.sender != opening.roster.customer) _checkRole(COORDINATOR_ROLE);
+        QueryWord query = _opened(queryId, opening);
+        if (node != address(0)) QueryRules.checkParticipant(queryId, opening.roster, node);
+        _fail(queryId, query, reason, node);
+    }
+
+    /// @inheritdoc IQueryLedger
+    function cancel(
+        bytes32 queryId,
+        Opening calldata opening,
+        uint64 deadline,
+        bytes calldata signature
+    ) external {
+        QueryWord query = _opened(queryId, opening);
+        Signatures.checkDeadline(deadline);
+        bytes32 structHash = keccak256(abi.encode(CANCELLATION_TYPEHASH, queryId, deadline));
+        Signatures.check(opening.roster.customer, _hashTypedDataV4(structHash), signature);
+        _fail(queryId, query, REASON_CANCELLED, address(0));
+    }
+
+    /// @inheritdoc IQueryLedger
+    function cleanup(bytes32 queryId) external onlyRole(COORDINATOR_ROLE) {
+        QueryWord query = _queries[queryId];
+        QueryStatus status = query.status();
+        if (status == QueryStatus.Completed) status = QueryStatus.CompletedCleaned;
+        else if (status == QueryStatus.Failed) status = QueryStatus.FailedCleaned;
+        else revert QueryLedgerWrongStatus(queryId, status);
+        _queries[queryId] = query.ended(query.commitment(), status, query.time());
+        emit QueryCleanup(queryId);
+    }
+
+    /// @inheritdoc IQueryLedger
+    function expire(bytes32 queryId, Opening calldata opening) external {
+        QueryWord query = _opened(queryId, opening);
+        Terms calldata terms = opening.terms;
+        uint256 earliest = uint256(query.time()) +
+            terms.maxRunSeconds +
+            terms.resultRetrySeconds +
+            terms.cleanupGraceSeconds;
+        if (block.timestamp < earliest) revert QueryLedgerTooEarly(queryId, earliest);
+        _fail(queryId, query, REASON_ABANDONED, address(0));
+    }
+
+    /// @inheritdoc IQueryLedger
+    function verifyParticipants(
+        bytes32 queryId,
+        ParticipantsOpening calldata opening
+    ) external view returns (QueryStatus status, uint8 generation, uint32 time) {
+        QueryWord query = _queries[queryId];
+        status = query.status();
+        if (status == QueryStatus.None) revert QueryLedgerWrongStatus(queryId, status);
+        _checkCommitment(queryId, query, QueryCommitment.ofParticipants(opening, status));
+        return (status, query.generation(), query.time());
+    }
+
+    /// @inheritdoc IQueryLedger
+    function statusOf(bytes32 queryId) external view returns (QueryStatus status, uint8 generation, uint32 time) {
+        QueryWord query = _queries[queryId];
+        return (query.status(), query.generation(), query.time());
+    }
+
+    /// @inheritdoc IQueryLedger
+    function stateOf(
+        bytes32 queryId
+    ) external view returns (uint208 commitment, QueryStatus status, bool insider, uint32 time) {
+        QueryWord query = _queries[queryId];
+        return (query.commitment(), query.status(), query.insider(), query.time());
+    }
+
+    /// @inheritdoc IQueryLedger
+    function queryIdOf(address customer, bytes32 salt) public view returns (bytes32) {
+        return keccak256(abi.encode(block.chainid, address(this), customer, salt));
+    }
+
+    function _announce(bytes32 queryId, QueryOrder calldata order) private {
         emit QuerySubmitted(queryId, order.customer, order.specHash);
         emit QueryDispatched(
             queryId,
@@ -85,135 +204,19 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
         emit ReplacementLimit(queryId, order.maxReplacements);
     }
 
-    /// @inheritdoc IQueryLedger
-    function replaceMpc(
-        bytes32 queryId,
-        Opening calldata opening,
-        Replacement calldata replacement,
-        bytes calldata reporterSignature
-    ) external onlyRole(COORDINATOR_ROLE) {
-        Query memory query = _opened(queryId, opening);
-        QueryRules.checkReplacement(REGISTRY, queryId, query.generation, opening, replacement);
-        _checkLossReport(queryId, query.generation, replacement, reporterSignature);
-
-        query.generation += 1;
-        query.commitment = opening.afterReplacement(replacement.oldMpc, replacement.newMpc);
-        _queries[queryId] = query;
-        emit MPCUpdated(
-            queryId,
-            replacement.oldMpc,
-            replacement.newMpc,
-            query.generation,
-            replacement.seedBlock,
-            replacement.candidates
-        );
-    }
-
-    /// @inheritdoc IQueryLedger
-    function complete(
-        bytes32 queryId,
-        uint208 commitment,
-        bytes32[3] calldata shareHashes
-    ) external onlyRole(COORDINATOR_ROLE) {
-        Query memory query = _running(queryId);
-        if (query.commitment != commitment) revert QueryLedgerBadOpening(queryId, query.commitment, commitment);
-        uint256 shares = 0;
-        for (uint256 rank = 0; rank < 3; ++rank) if (shareHashes[rank] != 0) ++shares;
-        if (shares < 2) revert QueryLedgerTooFewShares(queryId, shares);
-
-        bytes32 resultHash = keccak256(abi.encodePacked(shareHashes));
-        query.commitment = QueryCommitment.withResult(commitment, resultHash);
-        _end(queryId, query, QueryStatus.Completed);
-        emit QueryCompleted(queryId, query.generation, resultHash);
-    }
-
-    /// @inheritdoc IQueryLedger
-    function fail(bytes32 queryId, Opening calldata opening, uint8 reason, address node) external {
-        if (reason == 0 || reason > LAST_REASON || reason == REASON_ABANDONED) revert QueryLedgerBadReason(reason);
-        if (reason != REASON_CANCELLED || msg.sender != opening.roster.customer) _checkRole(COORDINATOR_ROLE);
-        Query memory query = _opened(queryId, opening);
-        if (node != address(0)) QueryRules.checkParticipant(queryId, opening.roster, node);
-        _fail(queryId, query, reason, node);
-    }
-
-    /// @inheritdoc IQueryLedger
-    function cancel(
-        bytes32 queryId,
-        Opening calldata opening,
-        uint64 deadline,
-        bytes calldata signature
-    ) external {
-        Query memory query = _opened(queryId, opening);
-        Signatures.checkDeadline(deadline);
-        bytes32 structHash = keccak256(abi.encode(CANCELLATION_TYPEHASH, queryId, deadline));
-        Signatures.check(opening.roster.customer, _hashTypedDataV4(structHash), signature);
-        _fail(queryId, query, REASON_CANCELLED, address(0));
-    }
-
-    /// @inheritdoc IQueryLedger
-    function cleanup(bytes32 queryId) external onlyRole(COORDINATOR_ROLE) {
-        QueryStatus status = _queries[queryId].status;
-        if (status == QueryStatus.Completed) {
-            _queries[queryId].status = QueryStatus.CompletedCleaned;
-        } else if (status == QueryStatus.Failed) {
-            _queries[queryId].status = QueryStatus.FailedCleaned;
-        } else {
-            revert QueryLedgerWrongStatus(queryId, status);
-        }
-        emit QueryCleanup(queryId);
-    }
-
-    /// @inheritdoc IQueryLedger
-    function expire(bytes32 queryId, Opening calldata opening) external {
-        Query memory query = _opened(queryId, opening);
-        Terms calldata terms = opening.terms;
-        uint256 earliest = uint256(query.time) +
-            terms.maxRunSeconds +
-            terms.resultRetrySeconds +
-            terms.cleanupGraceSeconds;
-        if (block.timestamp < earliest) revert QueryLedgerTooEarly(queryId, earliest);
-        _fail(queryId, query, REASON_ABANDONED, address(0));
-    }
-
-    /// @inheritdoc IQueryLedger
-    function verifyParticipants(
-        bytes32 queryId,
-        ParticipantsOpening calldata opening
-    ) external view returns (QueryStatus status, uint8 generation, uint32 time) {
-        Query memory query = _queries[queryId];
-        status = query.status;
-        if (status == QueryStatus.None) revert QueryLedgerWrongStatus(queryId, status);
-        bool completed = status == QueryStatus.Completed || status == QueryStatus.CompletedCleaned;
-        uint208 supplied = QueryCommitment.ofParticipants(opening, completed);
-        if (query.commitment != supplied) revert QueryLedgerBadOpening(queryId, query.commitment, supplied);
-        return (status, query.generation, query.time);
-    }
-
-    /// @inheritdoc IQueryLedger
-    function statusOf(bytes32 queryId) external view returns (QueryStatus status, uint8 generation, uint32 time) {
-        Query memory query = _queries[queryId];
-        return (query.status, query.generation, query.time);
-    }
-
-    /// @inheritdoc IQueryLedger
-    function commitmentOf(bytes32 queryId) external view returns (uint208) {
-        return _queries[queryId].commitment;
-    }
-
-    /// @inheritdoc IQueryLedger
-    function queryIdOf(address customer, bytes32 salt) public view returns (bytes32) {
-        return keccak256(abi.encode(block.chainid, address(this), customer, salt));
-    }
-
-    function _running(bytes32 queryId) private view returns (Query memory query) {
+    function _running(bytes32 queryId) private view returns (QueryWord query) {
         query = _queries[queryId];
-        if (query.status != QueryStatus.Dispatched) revert QueryLedgerWrongStatus(queryId, query.status);
+        if (query.status() != QueryStatus.Dispatched) revert QueryLedgerWrongStatus(queryId, query.status());
     }
 
-    function _opened(bytes32 queryId, Opening calldata opening) private view returns (Query memory query) {
+    function _opened(bytes32 queryId, Opening calldata opening) private view returns (QueryWord query) {
         query = _running(queryId);
-        uint208 supplied = opening.commitment();
-        if (query.commitment != supplied) revert QueryLedgerBadOpening(queryId, query.commitment, supplied);
+        _checkCommitment(queryId, query, opening.commitment());
+    }
+
+    function _checkCommitment(bytes32 queryId, QueryWord query, uint208 supplied) private pure {
+        uint208 stored = query.commitment();
+        if (stored != supplied) revert QueryLedgerBadOpening(queryId, stored, supplied);
     }
 
     function _checkLossReport(
@@ -229,14 +232,8 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
         Signatures.check(replacement.reporter, _hashTypedDataV4(structHash), signature);
     }
 
-    function _fail(bytes32 queryId, Query memory query, uint8 reason, address node) private {
-        _end(queryId, query, QueryStatus.Failed);
+    function _fail(bytes32 queryId, QueryWord query, uint8 reason, address node) private {
+        _queries[queryId] = query.ended(query.commitment(), QueryStatus.Failed, block.timestamp);
         emit QueryFailed(queryId, reason, node);
-    }
-
-    function _end(bytes32 queryId, Query memory query, QueryStatus status) private {
-        query.status = status;
-        query.time = uint32(block.timestamp);
-        _queries[queryId] = query;
     }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title One slot a query: `uint208 commitment | uint8 status | uint8 generation | uint32 time`.
+/// @title One slot a query: `uint208 commitment | uint8 status | uint8 generation | uint32 time`; the top bit of the
+/// generation's byte says that the customer is an insider.
 /// @notice What the slot commits to is supplied again by callers and checked:
 /// ```
-/// rosterHash = keccak256(abi.encode(customer, owners, mpcs, lost))
+/// rosterHash = keccak256 of the words customer, owners.length, ...owners, mpcs.length, ...mpcs, lost.length, ...lost
 /// termsHash  = keccak256(abi.encode(specHash, resultKeyHash, maxRunSeconds, resultRetrySeconds, cleanupGraceSeconds,
 ///                                   maxReplacements))
 /// commitment = uint208(uint256(keccak256(abi.encode(rosterHash, termsHash))))        dispatched, failed
@@ -172,14 +173,19 @@ interface IQueryLedger {
 
     /// @notice Checks that the opening is the query's, at any status but None; else reverts QueryLedgerBadOpening.
     /// The participants are owners ++ mpcs ++ lost, 16 at most.
+    /// @dev Contracts that count their gas take `stateOf` and compare for themselves.
     function verifyParticipants(
         bytes32 queryId,
         ParticipantsOpening calldata opening
     ) external view returns (QueryStatus status, uint8 generation, uint32 time);
 
-    function statusOf(bytes32 queryId) external view returns (QueryStatus status, uint8 generation, uint32 time);
+    /// @notice For contracts that check a ParticipantsOpening by QueryCommitment.ofParticipants. `insider`: whether the
+    /// customer was a participant, or operated one when that one joined the query.
+    function stateOf(
+        bytes32 queryId
+    ) external view returns (uint208 commitment, QueryStatus status, bool insider, uint32 time);
 
-    function commitmentOf(bytes32 queryId) external view returns (uint208);
+    function statusOf(bytes32 queryId) external view returns (QueryStatus status, uint8 generation, uint32 time);
 
     function queryIdOf(address customer, bytes32 salt) external view returns (bytes32);
 }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 import {IQueryLedger} from "../interfaces/IQueryLedger.sol";
+import {AddressList} from "./AddressList.sol";
 
 /// @title The hashes behind the slot of a query, as IQueryLedger lays them down.
+/// @dev Openings are hashed as they lie in calldata: only addresses and numbers without dirty bits were ever committed,
+/// so that anything else opens nothing.
 library QueryCommitment {
+    using AddressList for address[];
+
     bytes32 private constant ORDER_TYPEHASH =
         keccak256(
             "QueryOrder(address customer,bytes32 salt,bytes32 specHash,address[] owners,address[] mpcs,bytes32 resultKeyHash,uint32 maxRunSeconds,uint32 resultRetrySeconds,uint32 cleanupGraceSeconds,uint8 maxReplacements,uint64 deadline)"
@@ -19,8 +25,8 @@ library QueryCommitment {
                     order.customer,
                     order.salt,
                     order.specHash,
-                    keccak256(abi.encodePacked(order.owners)),
-                    keccak256(abi.encodePacked(order.mpcs)),
+                    order.owners.hash(),
+                    order.mpcs.hash(),
                     order.resultKeyHash,
                     order.maxRunSeconds,
                     order.resultRetrySeconds,
@@ -31,10 +37,8 @@ library QueryCommitment {
             );
     }
 
+    /// @dev The lists of the order must have been checked for dirty elements.
     function ofOrder(IQueryLedger.QueryOrder calldata order) internal pure returns (uint208) {
-        bytes32 rosterHash = keccak256(
-            abi.encode(order.customer, order.owners, order.mpcs, order.owners[:0])
-        );
         bytes32 termsHash = keccak256(
             abi.encode(
                 order.specHash,
@@ -45,36 +49,44 @@ library QueryCommitment {
                 order.maxReplacements
             )
         );
-        return _fold(rosterHash, termsHash);
+        (uint256 start, uint256 end) = _layOut(order.customer, order.owners, order.mpcs, order.mpcs[:0]);
+        return _fold(_hash(start, end), termsHash);
     }
 
     function commitment(IQueryLedger.Opening calldata opening) internal pure returns (uint208) {
-        return _fold(_rosterHash(opening.roster), keccak256(abi.encode(opening.terms)));
+        return _fold(_rosterHash(opening.roster), _termsHash(opening.terms));
     }
 
-    /// @dev The commitment once `newMpc` has taken the rank of `oldMpc`, which joins the lost.
+    /// @dev The commitment once `newMpc` has taken the rank of `oldMpc`, which joins the lost. `oldMpc` has a rank.
     function afterReplacement(
         IQueryLedger.Opening calldata opening,
         address oldMpc,
         address newMpc
     ) internal pure returns (uint208) {
         IQueryLedger.Roster calldata roster = opening.roster;
-        address[] memory mpcs = roster.mpcs;
-        for (uint256 rank = 0; rank < mpcs.length; ++rank) if (mpcs[rank] == oldMpc) mpcs[rank] = newMpc;
+        (uint256 start, uint256 end) = _layOut(roster.customer, roster.owners, roster.mpcs, roster.lost);
         uint256 losses = roster.lost.length;
-        address[] memory lost = new address[](losses + 1);
-        for (uint256 i = 0; i < losses; ++i) lost[i] = roster.lost[i];
-        lost[losses] = oldMpc;
-        bytes32 rosterHash = keccak256(abi.encode(roster.customer, roster.owners, mpcs, lost));
-        return _fold(rosterHash, keccak256(abi.encode(opening.terms)));
+        uint256 firstRank = start + 32 * (3 + roster.owners.length);
+        assembly ("memory-safe") {
+            let rank := firstRank
+            for {} iszero(eq(mload(rank), oldMpc)) {} {
+                rank := add(rank, 32)
+            }
+            mstore(rank, newMpc)
+            mstore(sub(sub(end, 32), shl(5, losses)), add(losses, 1))
+            mstore(end, oldMpc)
+        }
+        return _fold(_hash(start, end + 32), _termsHash(opening.terms));
     }
 
     function ofParticipants(
         IQueryLedger.ParticipantsOpening calldata opening,
-        bool completed
+        IQueryLedger.QueryStatus status
     ) internal pure returns (uint208 folded) {
         folded = _fold(_rosterHash(opening.roster), opening.termsHash);
-        if (completed) folded = withResult(folded, opening.resultHash);
+        if (status == IQueryLedger.QueryStatus.Completed || status == IQueryLedger.QueryStatus.CompletedCleaned) {
+            folded = withResult(folded, opening.resultHash);
+        }
     }
 
     function withResult(uint208 folded, bytes32 resultHash) internal pure returns (uint208) {
@@ -82,10 +94,39 @@ library QueryCommitment {
     }
 
     function _rosterHash(IQueryLedger.Roster calldata roster) private pure returns (bytes32) {
-        return keccak256(abi.encode(roster.customer, roster.owners, roster.mpcs, roster.lost));
+        (uint256 start, uint256 end) = _layOut(roster.customer, roster.owners, roster.mpcs, roster.lost);
+        return _hash(start, end);
+    }
+
+    function _termsHash(IQueryLedger.Terms calldata terms) private pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, terms, 192)
+            digest := keccak256(free, 192)
+        }
+    }
+
+    /// @dev Puts the roster's words into unowned memory; whoever allocates before hashing loses them.
+    function _layOut(
+        address customer,
+        address[] calldata owners,
+        address[] calldata mpcs,
+        address[] calldata lost
+    ) private pure returns (uint256 start, uint256 end) {
+        assembly ("memory-safe") {
+            start := mload(0x40)
+            mstore(start, customer)
+        }
+        end = lost.copyTo(mpcs.copyTo(owners.copyTo(start + 32)));
+    }
+
+    function _hash(uint256 start, uint256 end) private pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            digest := keccak256(start, sub(end, start))
+        }
     }
 
     function _fold(bytes32 left, bytes32 right) private pure returns (uint208) {
-        return uint208(uint256(keccak256(abi.encode(left, right))));
+        return uint208(uint256(Hashes.efficientKeccak256(left, right)));
     }
 }

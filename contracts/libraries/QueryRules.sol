@@ -3,9 +3,12 @@ pragma solidity 0.8.37;
 
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {IQueryLedger} from "../interfaces/IQueryLedger.sol";
+import {AddressList} from "./AddressList.sol";
 
 /// @title Which orders and which replacements are admissible.
 library QueryRules {
+    using AddressList for address[];
+
     uint8 internal constant ROLE_OWNER = 1;
     uint8 internal constant ROLE_MPC = 2;
     uint256 internal constant TRIO = 3;
@@ -40,41 +43,48 @@ library QueryRules {
     }
 
     /// @dev Distinct, active, in their roles, and the trio in three hands.
-    function checkMembers(INodeRegistry registry, address[] calldata owners, address[] calldata mpcs) internal view {
+    /// @return insider whether the customer is one of them, or operates one.
+    function checkMembers(
+        INodeRegistry registry,
+        address customer,
+        address[] calldata owners,
+        address[] calldata mpcs
+    ) internal view returns (bool insider) {
         _checkAscending(owners);
         _checkAscending(mpcs);
-        for (uint256 i = 0; i < mpcs.length; ++i) {
-            if (_contains(owners, mpcs[i])) revert IQueryLedger.QueryLedgerOwnerIsMpc(mpcs[i]);
+        for (uint256 i = 0; i < TRIO; ++i) {
+            if (owners.contains(mpcs[i])) revert IQueryLedger.QueryLedgerOwnerIsMpc(mpcs[i]);
         }
-        registry.eligibleOperators(owners, ROLE_OWNER);
         address[] memory operators = registry.eligibleOperators(mpcs, ROLE_MPC);
-        if (operators[0] == operators[1] || operators[0] == operators[2]) {
-            revert IQueryLedger.QueryLedgerSharedOperator(operators[0]);
-        }
-        if (operators[1] == operators[2]) revert IQueryLedger.QueryLedgerSharedOperator(operators[1]);
+        _checkThreeHands(operators[0], operators[1], operators[2]);
+        insider = owners.contains(customer) || mpcs.contains(customer) || _anyIs(operators, customer);
+        operators = registry.eligibleOperators(owners, ROLE_OWNER);
+        return insider || _anyIs(operators, customer);
     }
 
     /// @dev Who is lost, who says so, who follows.
+    /// @return insider whether the customer is the successor, or operates it.
     function checkReplacement(
         INodeRegistry registry,
         bytes32 queryId,
         uint8 generation,
         IQueryLedger.Opening calldata opening,
         IQueryLedger.Replacement calldata replacement
-    ) internal view {
+    ) internal view returns (bool insider) {
         IQueryLedger.Roster calldata roster = opening.roster;
         uint8 limit = opening.terms.maxReplacements;
         if (generation >= limit) revert IQueryLedger.QueryLedgerNoReplacementsLeft(queryId, limit);
-        if (!_contains(roster.mpcs, replacement.oldMpc)) {
+        if (!roster.mpcs.contains(replacement.oldMpc)) {
             revert IQueryLedger.QueryLedgerNotMpc(queryId, replacement.oldMpc);
         }
         _checkReporter(queryId, roster, replacement);
         _checkDraw(replacement);
-        _checkSuccessor(registry, queryId, roster, replacement);
+        address operator = _checkSuccessor(registry, queryId, roster, replacement);
+        return operator == roster.customer || replacement.newMpc == roster.customer;
     }
 
     function checkParticipant(bytes32 queryId, IQueryLedger.Roster calldata roster, address node) internal pure {
-        if (!_isMember(roster, node) && !_contains(roster.lost, node)) {
+        if (!_isMember(roster, node) && !roster.lost.contains(node)) {
             revert IQueryLedger.QueryLedgerNotParticipant(queryId, node);
         }
     }
@@ -89,9 +99,10 @@ library QueryRules {
         }
     }
 
-    /// @dev Agents replay the draw itself; here only what makes it replayable is enforced.
+    /// @dev Agents replay the draw itself; here only what makes it replayable is enforced. The present block is let
+    /// through because gas estimation runs in the block that the seed may come from.
     function _checkDraw(IQueryLedger.Replacement calldata replacement) private view {
-        if (replacement.seedBlock == 0 || replacement.seedBlock >= block.number) {
+        if (replacement.seedBlock == 0 || replacement.seedBlock > block.number) {
             revert IQueryLedger.QueryLedgerBadSeedBlock(replacement.seedBlock);
         }
         if (replacement.candidates.length > MAX_CANDIDATES) {
@@ -104,15 +115,15 @@ library QueryRules {
         bytes32 queryId,
         IQueryLedger.Roster calldata roster,
         IQueryLedger.Replacement calldata replacement
-    ) private view {
+    ) private view returns (address operator) {
         address successor = replacement.newMpc;
-        if (!_contains(replacement.candidates, successor)) {
+        if (!replacement.candidates.contains(successor)) {
             revert IQueryLedger.QueryLedgerNotCandidate(queryId, successor);
         }
-        if (_isMember(roster, successor) || _contains(roster.lost, successor)) {
+        if (_isMember(roster, successor) || roster.lost.contains(successor)) {
             revert IQueryLedger.QueryLedgerFormerMember(queryId, successor);
         }
-        address operator = registry.eligibleOperator(successor, ROLE_MPC);
+        operator = registry.eligibleOperator(successor, ROLE_MPC);
         for (uint256 rank = 0; rank < roster.mpcs.length; ++rank) {
             address survivor = roster.mpcs[rank];
             if (survivor != replacement.oldMpc && registry.operatorOf(survivor) == operator) {
@@ -121,18 +132,24 @@ library QueryRules {
         }
     }
 
+    function _checkThreeHands(address first, address second, address third) private pure {
+        if (first == second || first == third) revert IQueryLedger.QueryLedgerSharedOperator(first);
+        if (second == third) revert IQueryLedger.QueryLedgerSharedOperator(second);
+    }
+
+    function _anyIs(address[] memory accounts, address one) private pure returns (bool) {
+        for (uint256 i = 0; i < accounts.length; ++i) if (accounts[i] == one) return true;
+        return false;
+    }
+
     function _isMember(IQueryLedger.Roster calldata roster, address node) private pure returns (bool) {
-        return _contains(roster.mpcs, node) || _contains(roster.owners, node);
+        return roster.mpcs.contains(node) || roster.owners.contains(node);
     }
 
     function _checkAscending(address[] calldata nodes) private pure {
-        for (uint256 i = 1; i < nodes.length; ++i) {
-            if (nodes[i - 1] >= nodes[i]) revert IQueryLedger.QueryLedgerNotAscending(nodes[i - 1], nodes[i]);
-        }
-    }
-
-    function _contains(address[] calldata nodes, address node) private pure returns (bool) {
-        for (uint256 i = 0; i < nodes.length; ++i) if (nodes[i] == node) return true;
-        return false;
+        uint256 index = nodes.firstDescent();
+        if (index == nodes.length) return;
+        if (index == 0) revert IQueryLedger.QueryLedgerZeroAddress();
+        revert IQueryLedger.QueryLedgerNotAscending(nodes[index - 1], nodes[index]);
     }
 }

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from eth_abi import encode
 from eth_utils import keccak
 
+from soterone.crypto.accounts import account_bytes
 from soterone.crypto.messages import QueryOrder
 from soterone.domain.ids import Account
 
@@ -45,7 +45,10 @@ class Roster:
 
     def digest(self) -> bytes:
         """rosterHash, 32 bytes."""
-        return keccak(encode(["address", "address[]", "address[]", "address[]"], self.abi()))
+        words = [_word(self.customer)]
+        for accounts in (self.owners, self.mpcs, self.lost):
+            words += [len(accounts).to_bytes(32), *map(_word, accounts)]
+        return keccak(b"".join(words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ class Terms:
 
     def digest(self) -> bytes:
         """termsHash, 32 bytes."""
-        return keccak(encode(["bytes32", "bytes32", "uint32", "uint32", "uint32", "uint8"], self.abi()))
+        numbers = self.abi()[2:]
+        words = [number.to_bytes(32) for number in numbers]
+        return keccak(b"".join([self.spec_hash, self.result_key_hash, *words]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +126,7 @@ def result_hash(share_hashes: Sequence[bytes | None]) -> bytes:
 
 def _fold(left: bytes, right: bytes) -> int:
     return int.from_bytes(keccak(left + right)) & _COMMITMENT_MASK
+
+
+def _word(account: Account) -> bytes:
+    return bytes(12) + account_bytes(account)

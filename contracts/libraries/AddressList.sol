@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Short lists of accounts in calldata, read without the compiler's checks of each element.
+/// @dev Elements are compared as whole words: one with dirty upper bits equals no account.
+library AddressList {
+    error AddressListDirty();
+
+    function contains(address[] calldata list, address account) internal pure returns (bool found) {
+        assembly ("memory-safe") {
+            let end := add(list.offset, shl(5, list.length))
+            for {
+                let cursor := list.offset
+            } lt(cursor, end) {
+                cursor := add(cursor, 32)
+            } {
+                if eq(calldataload(cursor), account) {
+                    found := 1
+                    break
+                }
+            }
+        }
+    }
+
+    /// @dev The index of the first element that is not above its predecessor, or the length when there is none.
+    /// Reverts AddressListDirty when an element is no address.
+    function firstDescent(address[] calldata list) internal pure returns (uint256 index) {
+        uint256 dirty;
+        index = list.length;
+        assembly ("memory-safe") {
+            let previous := 0
+            for {
+                let i := 0
+            } lt(i, list.length) {
+                i := add(i, 1)
+            } {
+                let element := calldataload(add(list.offset, shl(5, i)))
+                dirty := or(dirty, shr(160, element))
+                if iszero(gt(element, previous)) {
+                    index := i
+                    break
+                }
+                previous := element
+            }
+        }
+        if (dirty != 0) revert AddressListDirty();
+    }
+
+    /// @dev keccak256(abi.encodePacked(list)): how EIP-712 hashes it.
+    function hash(address[] calldata list) internal pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            let size := shl(5, list.length)
+            calldatacopy(free, list.offset, size)
+            digest := keccak256(free, size)
+        }
+    }
+
+    /// @dev Writes length and elements at `cursor`, unowned memory, and returns where they end.
+    function copyTo(address[] calldata list, uint256 cursor) internal pure returns (uint256 end) {
+        assembly ("memory-safe") {
+            let size := shl(5, list.length)
+            mstore(cursor, list.length)
+            calldatacopy(add(cursor, 32), list.offset, size)
+            end := add(add(cursor, 32), size)
+        }
+    }
+}
