@@ -31,7 +31,7 @@ node_modules/.ready: package-lock.json
 	@touch $@
 
 demo: setup  ## Run the main job from registration to cleanup (ARGS="--json FILE", ARGS=--keep)
-	@$(BIN)/python scripts/demo.py $(ARGS)
+	@$(BIN)/python -m scripts.demo $(ARGS)
 
 test: setup lint types contracts unit integration e2e  ## Pass every test there is
 	@echo "all tests passed"

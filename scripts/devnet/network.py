@@ -1,0 +1,175 @@
+"""The processes of a network, brought up in order and taken down in reverse."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from scripts.devnet.process import Process, ProcessError, run
+from soterone.chain.deployment import Deployment, Parameters, deploy
+from soterone.crypto.accounts import Signer
+from soterone.domain.ids import Account
+
+ROOT = Path(__file__).parents[2]
+ANVIL = ROOT / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+BIN = Path(sys.executable).parent
+COINS_WEI = 10**21
+
+
+@dataclass(slots=True)
+class Agent:
+    """One agent: its folder, account and process."""
+
+    name: str
+    role: Literal["owner", "mpc"]
+    folder: Path
+    account: Account
+    process: Process
+
+
+@dataclass(slots=True)
+class Devnet:
+    """A network inside one folder. Every server listens on the loopback at a port that was free."""
+
+    folder: Path
+    parameters: Parameters = field(default_factory=Parameters)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    chain: Process | None = None
+    coordinator: Process | None = None
+    agents: dict[str, Agent] = field(default_factory=dict)
+    rpc_url: str = ""
+    rest_url: str = ""
+    deployment: Deployment | None = None
+
+    @property
+    def ca_file(self) -> Path:
+        """The coordinator's certificate authority, for those who talk to it."""
+        return self.folder / "coordinator" / "ca.pem"
+
+    @property
+    def deployment_file(self) -> Path:
+        """Where the contracts stand."""
+        return self.folder / "deployment.json"
+
+    def start_chain(self, *options: str) -> str:
+        """Start anvil and return its address."""
+        if not ANVIL.exists():
+            raise ProcessError("anvil is not installed: run `make setup`")
+        command = [str(ANVIL), "--host", "127.0.0.1", "--port", "0", *options]
+        self.chain = self._process("chain", command)
+        self.chain.start()
+        port = self.chain.wait_for(r"Listening on 127\.0\.0\.1:(\d+)$", 30).group(1)
+        self.rpc_url = f"http://127.0.0.1:{port}"
+        return self.rpc_url
+
+    def deploy(self) -> Deployment:
+        """Put the contracts on the chain with a fresh administrator and a fresh coordinator key."""
+        administrator, sender = self.funded_account(), self.funded_account()
+        self._secret("coordinator.key", sender.private_key().hex())
+        parameters = replace(self.parameters, coordinator=sender.account)
+        self.deployment = deploy(self.rpc_url, administrator.private_key().hex(), parameters)
+        self.deployment.save(self.deployment_file)
+        return self.deployment
+
+    def start_coordinator(self) -> str:
+        """Initialise, migrate and start the coordinator; returns its REST address."""
+        data = self.folder / "coordinator"
+        if not data.exists():
+            self._run(
+                "soter-coordinator", "init", "--data-dir", str(data), "--chain-rpc", self.rpc_url,
+                "--deployment", str(self.deployment_file), "--key-file", str(self.folder / "coordinator.key"),
+            )  # fmt: skip
+            self._run("soter-coordinator", "migrate", "--data-dir", str(data))
+        self.coordinator = self._process(
+            "coordinator", [str(BIN / "soter-coordinator"), "serve", "--data-dir", str(data)]
+        )
+        self.coordinator.start()
+        self.rest_url = self.coordinator.wait_ready()["rest"]
+        return self.rest_url
+
+    def add_agent(self, name: str, role: Literal["owner", "mpc"], *options: str) -> Agent:
+        """Initialise and register an agent; `start_agent` runs it."""
+        data = self.folder / name
+        password_file = self._secret(f"{name}.password", secrets.token_urlsafe(24))
+        self._run(
+            "soter-node", "init", "--data-dir", str(data), "--coordinator", self.rest_url,
+            "--ca-file", str(self.ca_file), "--rpc", self.rpc_url, "--deployment", str(self.deployment_file),
+            "--name", name, "--role", role, "--listen", "127.0.0.1:0", "--password-file", str(password_file), *options,
+        )  # fmt: skip
+        answer = self.node(name, "register")
+        command = [str(BIN / "soter-node"), "run", *self._node_options(name)]
+        agent = Agent(name, role, data, Account(answer["account"]), self._process(name, command))
+        self.agents[name] = agent
+        return agent
+
+    def node(self, name: str, *command: str) -> dict[str, Any]:
+        """Run a `soter-node` command of an agent with `--json` and return its answer."""
+        printed = self._run("soter-node", *command, *self._node_options(name), "--json")
+        answer: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
+        return answer
+
+    def start_agent(self, name: str) -> None:
+        """Run an agent and wait until it is connected."""
+        agent = self.agents[name]
+        agent.process.start()
+        agent.process.wait_ready()
+
+    def funded_account(self) -> Signer:
+        """Return a fresh account with coins of this chain."""
+        signer = Signer.new()
+        body = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "anvil_setBalance",
+            "params": [signer.account, hex(COINS_WEI)],
+        }
+        httpx.post(self.rpc_url, json=body).raise_for_status()
+        return signer
+
+    @property
+    def processes(self) -> list[Process]:
+        """Everything that was started, in order."""
+        started = [self.chain, self.coordinator, *(agent.process for agent in self.agents.values())]
+        return [process for process in started if process is not None]
+
+    def stop(self) -> None:
+        """Stop everything, agents first."""
+        for process in reversed(self.processes):
+            process.stop()
+
+    def _node_options(self, name: str) -> list[str]:
+        return [
+            "--data-dir",
+            str(self.folder / name),
+            "--password-file",
+            str(self.folder / f"{name}.password"),
+        ]
+
+    def _process(self, name: str, command: list[str]) -> Process:
+        return Process(name, command, self._log(name), self.environment)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        return run(
+            f"{program} {arguments[0]}",
+            [str(BIN / program), *arguments],
+            self._log("commands"),
+            self.environment,
+        )
+
+    def _log(self, name: str) -> Path:
+        folder = self.folder / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{name}.log"
+
+    def _secret(self, name: str, content: str) -> Path:
+        path = self.folder / name
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(content)
+        return path
