@@ -9,12 +9,16 @@ from coordinator.models.columns import account_field, bytes_field, hash_field
 
 
 class NodeStatus(StrEnum):
-    """`PENDING` until its registration is mined, `LEAVING` until its unregistration is; then the row is gone."""
+    """`PENDING` until its registration is mined, `LEAVING` until its unregistration is.
+
+    `GONE` means unregistered on chain; the row and every trace of the node are scrubbed next.
+    """
 
     PENDING = "pending"
     ACTIVE = "active"
     SUSPENDED = "suspended"
     LEAVING = "leaving"
+    GONE = "gone"
 
 
 class Node(SQLModel, table=True):

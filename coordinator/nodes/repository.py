@@ -7,8 +7,8 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from coordinator.liveness import is_online
 from coordinator.models.nodes import Node, NodeLiveness, NodeStatus
-from coordinator.nodes.liveness import is_online
 from soterone.domain.profiles import NodeProfile
 from soterone.domain.roles import Role
 

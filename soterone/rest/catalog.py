@@ -23,10 +23,18 @@ class DatasetEntry(Body):
     statistics: UsageStatistics
 
 
+class DatasetGroup(Body):
+    """How many of the filtered datasets share a tag or an owner."""
+
+    name: str
+    datasets: int
+
+
 class DatasetList(Body):
-    """One page of datasets; ask again with `after=next` for more."""
+    """One page of datasets; ask again with `after=next` for more. `groups` only where `group_by` asked for them."""
 
     datasets: list[DatasetEntry]
+    groups: list[DatasetGroup] = Field(default_factory=list)
     next: str | None = None
 
 
