@@ -100,9 +100,11 @@ class ChainWatch:
             elif key := self._node_after(event):
                 self._store.node_keys.append(key)
 
-    async def undo(self, transaction: StoreTransaction, blocks: Sequence[BlockRef]) -> None:
+    async def undo(
+        self, transaction: StoreTransaction, removed: Sequence[BlockRef], ancestor: BlockRef | None
+    ) -> None:
         """See soterone.chain.cursor.Handler. The rewind forgets; sessions keep their generation and hear it again."""
-        log.warning("chain reorganised", blocks=len(blocks))
+        log.warning("chain reorganised", blocks=len(removed), ancestor=ancestor.number if ancestor else None)
 
     async def deliver(self) -> None:
         """Hand queued events on until cancelled. One that fails is tried again, and holds back its query's others."""

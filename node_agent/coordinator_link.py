@@ -1,5 +1,6 @@
 """The one connection to the coordinator: the Agents service over mTLS, and when it was last heard."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -15,17 +16,22 @@ _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class CoordinatorLink:
-    """A channel that reconnects by itself. `last_contact` is monotonic time in seconds; it starts as now."""
+    """A channel that reconnects by itself. `last_contact` is monotonic time in seconds; it starts as now.
+
+    `answered` is set from the coordinator's first word on.
+    """
 
     def __init__(self, address: str, identity: Identity, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._channel = agents_channel(address, identity.ca_pem, identity.tls)
         self.agents = AgentsStub(self._channel)
         self.last_contact = clock()
+        self.answered = asyncio.Event()
 
     def heard(self) -> None:
         """Note that the coordinator spoke just now."""
         self.last_contact = self._clock()
+        self.answered.set()
 
     async def close(self) -> None:
         """Close the channel; calls under way fail."""

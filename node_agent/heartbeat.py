@@ -12,8 +12,8 @@ from typing import Protocol
 import grpc.aio
 import structlog
 
-from node_agent.backoff import Backoff
 from node_agent.coordinator_link import CoordinatorLink
+from node_agent.sessions.backoff import Backoff
 from soterone.domain.ids import QueryId, hash_bytes, query_id
 from soterone.rpc.generated.coordinator_pb2 import (
     AgentMessage,
@@ -70,7 +70,7 @@ class HeartbeatLoop:
         self._offers = offers
         self._snapshot = snapshot
         self._rhythm = rhythm
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff(first_seconds=0.2, longest_seconds=5.0)
         self._waits = self._backoff.waits()
         self._said = ""
 

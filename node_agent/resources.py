@@ -24,6 +24,11 @@ def measure_profile(name: str, endpoint: str, folder: Path) -> NodeProfile:
     )
 
 
+def load_profile(path: Path) -> NodeProfile:
+    """Read the profile that init measured."""
+    return NodeProfile.model_validate_json(path.read_text())
+
+
 def installed_engines() -> tuple[str, ...]:
     """Return the engines that can be run here, without loading any."""
     own_interpreter = "SOTER_ENGINE_PYTHON" in os.environ

@@ -1,0 +1,1 @@
+"""The commands of `soter-node`, one module for each thing that a person manages."""
