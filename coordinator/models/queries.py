@@ -13,10 +13,11 @@ CONSTANTS_RANK = 255
 
 
 class Query(SQLModel, table=True):
-    """One query. What the chain says of it is projected from `QueryLogEntry` rows by `coordinator.chain.projection`.
+    """One query. What the chain says of it is projected from `ChainLog` rows by `coordinator.chain.projection`.
 
     `signature` is empty until the customer signed; `failure_reason` 0 beside a failed status means that the
-    chain never took the order. `due_at` is when the reconciler must look again, None when nothing is left to do.
+    chain never took the order. `announced_hash` is on its way to the chain, which makes it `result_hash`.
+    `due_at` is when the reconciler must look again, None when nothing is left to do.
     """
 
     __tablename__: ClassVar[str] = "queries"
@@ -47,6 +48,7 @@ class Query(SQLModel, table=True):
     training_ended_at: float | None = None
     ended_at: float | None = None
     end_tx: str | None = hash_field(default=None)
+    announced_hash: str | None = hash_field(default=None)
     result_hash: str | None = hash_field(default=None)
     failure_reason: int | None = None
     failure_sentence: str = Field(default="", max_length=500)

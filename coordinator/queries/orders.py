@@ -2,22 +2,13 @@
 
 from collections.abc import Sequence
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
-
 from coordinator.models.queries import Participant, Query
 from soterone.chain.openings import Opening, Roster, Terms
 from soterone.crypto.accounts import account_bytes
-from soterone.crypto.messages import Domain, QueryOrder
-from soterone.domain.ids import Account, QueryId, hash32, hash_bytes, query_id
+from soterone.crypto.messages import QueryOrder
+from soterone.domain.ids import Account, hash32, hash_bytes
 from soterone.domain.roles import Role
 from soterone.rest.queries import OrderBody
-
-
-def order_id(ledger: Domain, customer: Account, salt: bytes) -> QueryId:
-    """Return keccak256(abi.encode(chainId, ledger, customer, salt)); `salt` has 32 bytes."""
-    types = ["uint256", "address", "address", "bytes32"]
-    return query_id(keccak(encode(types, [ledger.chain_id, ledger.contract, customer, salt])))
 
 
 def ascending(accounts: Sequence[Account]) -> tuple[Account, ...]:

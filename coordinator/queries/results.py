@@ -66,7 +66,8 @@ async def _keep(session: AsyncSession, query: Query, participant: Participant, h
     stored = await session.get(StoredShare, (query.id, header.generation, participant.account))
     if stored is not None:
         return _same(stored, header)
-    if query.status not in _TAKING:
+    counted_without = query.announced_hash is not None and header.rank != CONSTANTS_RANK
+    if query.status not in _TAKING or counted_without:
         return False
     session.add(
         StoredShare(

@@ -88,7 +88,9 @@ async def release(session: AsyncSession, query_id: str) -> None:
 async def delete_expired(session: AsyncSession) -> int:
     """Delete the reservations that lapsed; returns how many."""
     result = await session.execute(
-        delete(Reservation).where(col(Reservation.expires_at) <= database_now()).returning(col(Reservation.node))
+        delete(Reservation)
+        .where(col(Reservation.expires_at) <= database_now())
+        .returning(col(Reservation.node))
     )
     return len(result.all())
 

@@ -123,6 +123,11 @@ class ChainClient:
         (record,) = await self._read("ReputationLedger", "recordOf", node)
         return tuple(record)
 
+    async def epoch_seconds(self) -> int:
+        """How long an epoch of the reputation lasts on this chain."""
+        (seconds,) = await self._read("ReputationLedger", "EPOCH_SECONDS")
+        return int(seconds)
+
     async def credibility_of(self, customer: Account) -> int:
         """A customer's credibility, 1e9 fixed point."""
         (credibility,) = await self._read("ReputationLedger", "credibilityOf", customer)
