@@ -137,6 +137,19 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
     }
 
     /// @inheritdoc INodeRegistry
+    function eligibleOperatorBeside(
+        address node,
+        uint8 role,
+        address first,
+        address second
+    ) external view returns (address operator) {
+        operator = eligibleOperator(node, role);
+        if (operator == _entries[first].operator || operator == _entries[second].operator) {
+            revert NodeRegistrySharedOperator(operator);
+        }
+    }
+
+    /// @inheritdoc INodeRegistry
     function eligibleOperator(address node, uint8 role) public view returns (address) {
         Entry memory entry = _entries[node];
         if (entry.status != NodeStatus.Active || entry.suspended || entry.roles & role == 0) {

@@ -71,10 +71,16 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     ) external onlyRole(COORDINATOR_ROLE) {
         QueryWord query = _opened(queryId, opening);
         uint8 generation = query.generation();
-        bool insider = QueryRules.checkReplacement(REGISTRY, queryId, generation, opening, replacement);
+        (uint256 index, bool insider) = QueryRules.checkReplacement(
+            REGISTRY,
+            queryId,
+            generation,
+            opening,
+            replacement
+        );
         _checkLossReport(queryId, generation, replacement, reporterSignature);
 
-        uint208 commitment = opening.afterReplacement(replacement.oldMpc, replacement.newMpc);
+        uint208 commitment = opening.afterReplacement(index, replacement.newMpc);
         _queries[queryId] = QuerySlot.pack(
             commitment,
             QueryStatus.Dispatched,
@@ -114,9 +120,9 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     /// @inheritdoc IQueryLedger
     function fail(bytes32 queryId, Opening calldata opening, uint8 reason, address node) external {
         if (reason == 0 || reason > LAST_REASON || reason == REASON_ABANDONED) revert QueryLedgerBadReason(reason);
-        if (reason != REASON_CANCELLED || msg.sender != opening.roster.customer) _checkRole(COORDINATOR_ROLE);
+        if (reason != REASON_CANCELLED || msg.sender != opening.customer) _checkRole(COORDINATOR_ROLE);
         QueryWord query = _opened(queryId, opening);
-        if (node != address(0)) QueryRules.checkParticipant(queryId, opening.roster, node);
+        if (node != address(0)) QueryRules.checkParticipant(queryId, opening.participants, node);
         _fail(queryId, query, reason, node);
     }
 
@@ -130,7 +136,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
         QueryWord query = _opened(queryId, opening);
         Signatures.checkDeadline(deadline);
         bytes32 structHash = keccak256(abi.encode(CANCELLATION_TYPEHASH, queryId, deadline));
-        Signatures.check(opening.roster.customer, _hashTypedDataV4(structHash), signature);
+        Signatures.check(opening.customer, _hashTypedDataV4(structHash), signature);
         _fail(queryId, query, REASON_CANCELLED, address(0));
     }
 
@@ -146,9 +152,10 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     }
 
     /// @inheritdoc IQueryLedger
-    function expire(bytes32 queryId, Opening calldata opening) external {
+    function expire(bytes32 queryId, Opening calldata opening, Terms calldata terms) external {
         QueryWord query = _opened(queryId, opening);
-        Terms calldata terms = opening.terms;
+        bytes32 supplied = QueryCommitment.hash(terms);
+        if (supplied != opening.termsHash) revert QueryLedgerBadTerms(queryId, opening.termsHash, supplied);
         uint256 earliest = uint256(query.time()) +
             terms.maxRunSeconds +
             terms.resultRetrySeconds +
@@ -160,12 +167,12 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     /// @inheritdoc IQueryLedger
     function verifyParticipants(
         bytes32 queryId,
-        ParticipantsOpening calldata opening
+        Opening calldata opening
     ) external view returns (QueryStatus status, uint8 generation, uint32 time) {
         QueryWord query = _queries[queryId];
         status = query.status();
         if (status == QueryStatus.None) revert QueryLedgerWrongStatus(queryId, status);
-        _checkCommitment(queryId, query, QueryCommitment.ofParticipants(opening, status));
+        _checkCommitment(queryId, query, opening.ofOpening(status));
         return (status, query.generation(), query.time());
     }
 
@@ -211,7 +218,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
 
     function _opened(bytes32 queryId, Opening calldata opening) private view returns (QueryWord query) {
         query = _running(queryId);
-        _checkCommitment(queryId, query, opening.commitment());
+        _checkCommitment(queryId, query, opening.ofOpening(QueryStatus.Dispatched));
     }
 
     function _checkCommitment(bytes32 queryId, QueryWord query, uint208 supplied) private pure {

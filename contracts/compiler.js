@@ -3,6 +3,6 @@ export const compilerVersion = "0.8.37";
 export const compilerSettings = {
   optimizer: { enabled: true, runs: 200 },
   evmVersion: "cancun",
-  viaIR: false,
+  viaIR: true,
   metadata: { bytecodeHash: "none", appendCBOR: false },
 };

@@ -31,9 +31,9 @@ function compile(names) {
   };
   const result = JSON.parse(solc.compile(JSON.stringify(input), { import: readImport }));
   const problems = (result.errors ?? []).filter((one) => one.severity !== "info");
-  if (problems.length) {
-    throw new Error(problems.map((one) => one.formattedMessage).join("\n"));
-  }
+  const text = problems.map((one) => one.formattedMessage).join("\n");
+  if (problems.some((one) => one.severity === "error")) throw new Error(text);
+  if (text) console.error(text);
   return result.contracts;
 }
 

@@ -84,6 +84,7 @@ interface INodeRegistry {
     error NodeRegistrySuspensionUnchanged(address node, bool suspended);
     /// @dev The previous values or the profile version supplied do not open the node's commitment.
     error NodeRegistryBadPrevious(address node, uint32 profileVersion);
+    error NodeRegistrySharedOperator(address operator);
     /// @dev The node is not active, or has none of the roles asked for.
     error NodeRegistryNotEligible(address node, uint8 role);
 
@@ -117,6 +118,15 @@ interface INodeRegistry {
 
     /// @notice The operator of a node; reverts NodeRegistryNotEligible unless it is active with `role`.
     function eligibleOperator(address node, uint8 role) external view returns (address);
+
+    /// @notice `eligibleOperator`, which must operate neither of two other nodes, whatever their status is by now;
+    /// reverts NodeRegistrySharedOperator when it does.
+    function eligibleOperatorBeside(
+        address node,
+        uint8 role,
+        address first,
+        address second
+    ) external view returns (address);
 
     /// @notice The operators of `nodes`, in order; reverts NodeRegistryNotEligible unless all are active with `role`.
     function eligibleOperators(address[] calldata nodes, uint8 role) external view returns (address[] memory);

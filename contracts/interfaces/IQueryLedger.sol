@@ -5,13 +5,12 @@ pragma solidity 0.8.37;
 /// generation's byte says that the customer is an insider.
 /// @notice What the slot commits to is supplied again by callers and checked:
 /// ```
-/// rosterHash = keccak256 of the words customer, owners.length, ...owners, mpcs.length, ...mpcs, lost.length, ...lost
-/// termsHash  = keccak256(abi.encode(specHash, resultKeyHash, maxRunSeconds, resultRetrySeconds, cleanupGraceSeconds,
-///                                   maxReplacements))
+/// rosterHash = keccak256 of the words customer, ownerCount, maxReplacements, ...participants
+/// termsHash  = keccak256(abi.encode(specHash, resultKeyHash, maxRunSeconds, resultRetrySeconds, cleanupGraceSeconds))
 /// commitment = uint208(uint256(keccak256(abi.encode(rosterHash, termsHash))))        dispatched, failed
 /// completed  = uint208(uint256(keccak256(abi.encode(commitment, resultHash))))       completed
 /// ```
-/// Generation 0 is the trio that was dispatched, each replacement adds one. The successor takes the rank (index) of
+/// participants = owners ++ mpcs ++ lost. Generation 0 is the trio that was dispatched, each replacement adds one. The successor takes the rank (index) of
 /// the node it replaces; `lost` lists the replaced nodes, oldest first.
 /// `time` is the block time of dispatch, and after the end the time of completion or failure (cleanup keeps it).
 interface IQueryLedger {
@@ -41,31 +40,20 @@ interface IQueryLedger {
         uint64 deadline;
     }
 
-    struct Roster {
-        address customer;
-        address[] owners;
-        address[] mpcs;
-        address[] lost;
-    }
-
     struct Terms {
         bytes32 specHash;
         bytes32 resultKeyHash;
         uint32 maxRunSeconds;
         uint32 resultRetrySeconds;
         uint32 cleanupGraceSeconds;
-        uint8 maxReplacements;
     }
 
-    /// @dev Everything behind the commitment of a query that still runs.
+    /// @dev What is behind the commitment of a query. `resultHash` is zero unless the query is completed.
     struct Opening {
-        Roster roster;
-        Terms terms;
-    }
-
-    /// @dev What proves who took part, at any status. `resultHash` is zero unless the query is completed.
-    struct ParticipantsOpening {
-        Roster roster;
+        address customer;
+        uint8 ownerCount;
+        uint8 maxReplacements;
+        address[] participants;
         bytes32 termsHash;
         bytes32 resultHash;
     }
@@ -110,6 +98,7 @@ interface IQueryLedger {
     error QueryLedgerZeroAddress();
     error QueryLedgerWrongStatus(bytes32 queryId, QueryStatus status);
     error QueryLedgerBadOpening(bytes32 queryId, uint208 stored, uint208 supplied);
+    error QueryLedgerBadTerms(bytes32 queryId, bytes32 termsHash, bytes32 supplied);
     error QueryLedgerTooManyParticipants(uint256 participants, uint256 maximum);
     error QueryLedgerNoOwner();
     error QueryLedgerNotThreeMpcs(uint256 mpcs);
@@ -169,17 +158,17 @@ interface IQueryLedger {
     function cleanup(bytes32 queryId) external;
 
     /// @notice Anybody, after dispatch + maxRun + resultRetry + cleanupGrace seconds: QueryFailed with reason 8.
-    function expire(bytes32 queryId, Opening calldata opening) external;
+    function expire(bytes32 queryId, Opening calldata opening, Terms calldata terms) external;
 
     /// @notice Checks that the opening is the query's, at any status but None; else reverts QueryLedgerBadOpening.
-    /// The participants are owners ++ mpcs ++ lost, 16 at most.
+    /// There are 16 participants at most.
     /// @dev Contracts that count their gas take `stateOf` and compare for themselves.
     function verifyParticipants(
         bytes32 queryId,
-        ParticipantsOpening calldata opening
+        Opening calldata opening
     ) external view returns (QueryStatus status, uint8 generation, uint32 time);
 
-    /// @notice For contracts that check a ParticipantsOpening by QueryCommitment.ofParticipants. `insider`: whether the
+    /// @notice For contracts that check an Opening by QueryCommitment.ofOpening. `insider`: whether the
     /// customer was a participant, or operated one when that one joined the query.
     function stateOf(
         bytes32 queryId

@@ -6,20 +6,21 @@ pragma solidity 0.8.37;
 library AddressList {
     error AddressListDirty();
 
-    function contains(address[] calldata list, address account) internal pure returns (bool found) {
+    /// @dev The index of the first element that equals `account`, or the length when none does.
+    function find(address[] calldata list, address account) internal pure returns (uint256 index) {
         assembly ("memory-safe") {
-            let end := add(list.offset, shl(5, list.length))
-            for {
-                let cursor := list.offset
-            } lt(cursor, end) {
-                cursor := add(cursor, 32)
+            for {} lt(index, list.length) {
+                index := add(index, 1)
             } {
-                if eq(calldataload(cursor), account) {
-                    found := 1
+                if eq(calldataload(add(list.offset, shl(5, index))), account) {
                     break
                 }
             }
         }
+    }
+
+    function contains(address[] calldata list, address account) internal pure returns (bool) {
+        return find(list, account) < list.length;
     }
 
     /// @dev The index of the first element that is not above its predecessor, or the length when there is none.
@@ -56,13 +57,12 @@ library AddressList {
         }
     }
 
-    /// @dev Writes length and elements at `cursor`, unowned memory, and returns where they end.
+    /// @dev Writes the elements at `cursor`, unowned memory, and returns where they end.
     function copyTo(address[] calldata list, uint256 cursor) internal pure returns (uint256 end) {
         assembly ("memory-safe") {
             let size := shl(5, list.length)
-            mstore(cursor, list.length)
-            calldatacopy(add(cursor, 32), list.offset, size)
-            end := add(add(cursor, 32), size)
+            calldatacopy(cursor, list.offset, size)
+            end := add(cursor, size)
         }
     }
 }

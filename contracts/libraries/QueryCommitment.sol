@@ -45,79 +45,74 @@ library QueryCommitment {
                 order.resultKeyHash,
                 order.maxRunSeconds,
                 order.resultRetrySeconds,
-                order.cleanupGraceSeconds,
-                order.maxReplacements
+                order.cleanupGraceSeconds
             )
         );
-        (uint256 start, uint256 end) = _layOut(order.customer, order.owners, order.mpcs, order.mpcs[:0]);
-        return _fold(_hash(start, end), termsHash);
+        address[] calldata mpcs = order.mpcs;
+        (uint256 start, uint256 end) = _layOut(
+            order.customer,
+            order.owners.length,
+            order.maxReplacements,
+            order.owners
+        );
+        return _fold(_hash(start, mpcs.copyTo(end)), termsHash);
     }
 
-    function commitment(IQueryLedger.Opening calldata opening) internal pure returns (uint208) {
-        return _fold(_rosterHash(opening.roster), _termsHash(opening.terms));
-    }
-
-    /// @dev The commitment once `newMpc` has taken the rank of `oldMpc`, which joins the lost. `oldMpc` has a rank.
-    function afterReplacement(
+    /// @dev The commitment that the opening belongs to, the result folded in when the status is a completed one.
+    function ofOpening(
         IQueryLedger.Opening calldata opening,
-        address oldMpc,
-        address newMpc
-    ) internal pure returns (uint208) {
-        IQueryLedger.Roster calldata roster = opening.roster;
-        (uint256 start, uint256 end) = _layOut(roster.customer, roster.owners, roster.mpcs, roster.lost);
-        uint256 losses = roster.lost.length;
-        uint256 firstRank = start + 32 * (3 + roster.owners.length);
-        assembly ("memory-safe") {
-            let rank := firstRank
-            for {} iszero(eq(mload(rank), oldMpc)) {} {
-                rank := add(rank, 32)
-            }
-            mstore(rank, newMpc)
-            mstore(sub(sub(end, 32), shl(5, losses)), add(losses, 1))
-            mstore(end, oldMpc)
-        }
-        return _fold(_hash(start, end + 32), _termsHash(opening.terms));
-    }
-
-    function ofParticipants(
-        IQueryLedger.ParticipantsOpening calldata opening,
         IQueryLedger.QueryStatus status
     ) internal pure returns (uint208 folded) {
-        folded = _fold(_rosterHash(opening.roster), opening.termsHash);
+        (uint256 start, uint256 end) = _layOutOpening(opening);
+        folded = _fold(_hash(start, end), opening.termsHash);
         if (status == IQueryLedger.QueryStatus.Completed || status == IQueryLedger.QueryStatus.CompletedCleaned) {
             folded = withResult(folded, opening.resultHash);
         }
+    }
+
+    /// @dev The commitment once `newMpc` has taken the place at `index`, and the one who had it joined the lost.
+    function afterReplacement(
+        IQueryLedger.Opening calldata opening,
+        uint256 index,
+        address newMpc
+    ) internal pure returns (uint208) {
+        (uint256 start, uint256 end) = _layOutOpening(opening);
+        assembly ("memory-safe") {
+            let place := add(start, shl(5, add(index, 3)))
+            mstore(end, mload(place))
+            mstore(place, newMpc)
+        }
+        return _fold(_hash(start, end + 32), opening.termsHash);
+    }
+
+    function hash(IQueryLedger.Terms calldata terms) internal pure returns (bytes32) {
+        return keccak256(abi.encode(terms));
     }
 
     function withResult(uint208 folded, bytes32 resultHash) internal pure returns (uint208) {
         return _fold(bytes32(uint256(folded)), resultHash);
     }
 
-    function _rosterHash(IQueryLedger.Roster calldata roster) private pure returns (bytes32) {
-        (uint256 start, uint256 end) = _layOut(roster.customer, roster.owners, roster.mpcs, roster.lost);
-        return _hash(start, end);
-    }
-
-    function _termsHash(IQueryLedger.Terms calldata terms) private pure returns (bytes32 digest) {
-        assembly ("memory-safe") {
-            let free := mload(0x40)
-            calldatacopy(free, terms, 192)
-            digest := keccak256(free, 192)
-        }
+    function _layOutOpening(
+        IQueryLedger.Opening calldata opening
+    ) private pure returns (uint256 start, uint256 end) {
+        return _layOut(opening.customer, opening.ownerCount, opening.maxReplacements, opening.participants);
     }
 
     /// @dev Puts the roster's words into unowned memory; whoever allocates before hashing loses them.
     function _layOut(
         address customer,
-        address[] calldata owners,
-        address[] calldata mpcs,
-        address[] calldata lost
+        uint256 ownerCount,
+        uint256 maxReplacements,
+        address[] calldata accounts
     ) private pure returns (uint256 start, uint256 end) {
         assembly ("memory-safe") {
             start := mload(0x40)
             mstore(start, customer)
+            mstore(add(start, 32), ownerCount)
+            mstore(add(start, 64), maxReplacements)
         }
-        end = lost.copyTo(mpcs.copyTo(owners.copyTo(start + 32)));
+        end = accounts.copyTo(start + 96);
     }
 
     function _hash(uint256 start, uint256 end) private pure returns (bytes32 digest) {

@@ -63,6 +63,7 @@ library QueryRules {
     }
 
     /// @dev Who is lost, who says so, who follows.
+    /// @return index where the lost node stands among the participants.
     /// @return insider whether the customer is the successor, or operates it.
     function checkReplacement(
         INodeRegistry registry,
@@ -70,65 +71,54 @@ library QueryRules {
         uint8 generation,
         IQueryLedger.Opening calldata opening,
         IQueryLedger.Replacement calldata replacement
-    ) internal view returns (bool insider) {
-        IQueryLedger.Roster calldata roster = opening.roster;
-        uint8 limit = opening.terms.maxReplacements;
+    ) internal view returns (uint256 index, bool insider) {
+        uint8 limit = opening.maxReplacements;
         if (generation >= limit) revert IQueryLedger.QueryLedgerNoReplacementsLeft(queryId, limit);
-        if (!roster.mpcs.contains(replacement.oldMpc)) {
+        _checkDraw(replacement.seedBlock, replacement.candidates.length);
+        address[] calldata participants = opening.participants;
+        uint256 owners = opening.ownerCount;
+        index = participants.find(replacement.oldMpc);
+        if (index < owners || index >= owners + TRIO) {
             revert IQueryLedger.QueryLedgerNotMpc(queryId, replacement.oldMpc);
         }
-        _checkReporter(queryId, roster, replacement);
-        _checkDraw(replacement);
-        address operator = _checkSuccessor(registry, queryId, roster, replacement);
-        return operator == roster.customer || replacement.newMpc == roster.customer;
-    }
-
-    function checkParticipant(bytes32 queryId, IQueryLedger.Roster calldata roster, address node) internal pure {
-        if (!_isMember(roster, node) && !roster.lost.contains(node)) {
-            revert IQueryLedger.QueryLedgerNotParticipant(queryId, node);
+        _checkReporter(queryId, participants.find(replacement.reporter), index, owners, replacement.reporter);
+        address successor = replacement.newMpc;
+        if (!replacement.candidates.contains(successor)) {
+            revert IQueryLedger.QueryLedgerNotCandidate(queryId, successor);
         }
+        if (participants.contains(successor)) revert IQueryLedger.QueryLedgerFormerMember(queryId, successor);
+        address operator = registry.eligibleOperatorBeside(
+            successor,
+            ROLE_MPC,
+            participants[index == owners ? owners + 1 : owners],
+            participants[index == owners + 2 ? owners + 1 : owners + 2]
+        );
+        insider = operator == opening.customer || successor == opening.customer;
     }
 
+    function checkParticipant(bytes32 queryId, address[] calldata participants, address node) internal pure {
+        if (!participants.contains(node)) revert IQueryLedger.QueryLedgerNotParticipant(queryId, node);
+    }
+
+    /// @dev Neither the lost one nor one lost before can report.
     function _checkReporter(
         bytes32 queryId,
-        IQueryLedger.Roster calldata roster,
-        IQueryLedger.Replacement calldata replacement
+        uint256 reporterIndex,
+        uint256 lostIndex,
+        uint256 owners,
+        address reporter
     ) private pure {
-        if (replacement.reporter == replacement.oldMpc || !_isMember(roster, replacement.reporter)) {
-            revert IQueryLedger.QueryLedgerNotReporter(queryId, replacement.reporter);
+        if (reporterIndex == lostIndex || reporterIndex >= owners + TRIO) {
+            revert IQueryLedger.QueryLedgerNotReporter(queryId, reporter);
         }
     }
 
     /// @dev Agents replay the draw itself; here only what makes it replayable is enforced. The present block is let
     /// through because gas estimation runs in the block that the seed may come from.
-    function _checkDraw(IQueryLedger.Replacement calldata replacement) private view {
-        if (replacement.seedBlock == 0 || replacement.seedBlock > block.number) {
-            revert IQueryLedger.QueryLedgerBadSeedBlock(replacement.seedBlock);
-        }
-        if (replacement.candidates.length > MAX_CANDIDATES) {
-            revert IQueryLedger.QueryLedgerTooManyCandidates(replacement.candidates.length, MAX_CANDIDATES);
-        }
-    }
-
-    function _checkSuccessor(
-        INodeRegistry registry,
-        bytes32 queryId,
-        IQueryLedger.Roster calldata roster,
-        IQueryLedger.Replacement calldata replacement
-    ) private view returns (address operator) {
-        address successor = replacement.newMpc;
-        if (!replacement.candidates.contains(successor)) {
-            revert IQueryLedger.QueryLedgerNotCandidate(queryId, successor);
-        }
-        if (_isMember(roster, successor) || roster.lost.contains(successor)) {
-            revert IQueryLedger.QueryLedgerFormerMember(queryId, successor);
-        }
-        operator = registry.eligibleOperator(successor, ROLE_MPC);
-        for (uint256 rank = 0; rank < roster.mpcs.length; ++rank) {
-            address survivor = roster.mpcs[rank];
-            if (survivor != replacement.oldMpc && registry.operatorOf(survivor) == operator) {
-                revert IQueryLedger.QueryLedgerSharedOperator(operator);
-            }
+    function _checkDraw(uint64 seedBlock, uint256 candidates) private view {
+        if (seedBlock == 0 || seedBlock > block.number) revert IQueryLedger.QueryLedgerBadSeedBlock(seedBlock);
+        if (candidates > MAX_CANDIDATES) {
+            revert IQueryLedger.QueryLedgerTooManyCandidates(candidates, MAX_CANDIDATES);
         }
     }
 
@@ -140,10 +130,6 @@ library QueryRules {
     function _anyIs(address[] memory accounts, address one) private pure returns (bool) {
         for (uint256 i = 0; i < accounts.length; ++i) if (accounts[i] == one) return true;
         return false;
-    }
-
-    function _isMember(IQueryLedger.Roster calldata roster, address node) private pure returns (bool) {
-        return roster.mpcs.contains(node) || roster.owners.contains(node);
     }
 
     function _checkAscending(address[] calldata nodes) private pure {

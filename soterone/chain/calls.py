@@ -86,7 +86,7 @@ class CallBuilder:
 
     def expire(self, query_id: QueryId, opening: Opening) -> Call:
         """Anybody, once the query's longest time has passed."""
-        return self._query("expire", query_id, opening.abi())
+        return self._query("expire", query_id, opening.abi(), opening.terms.abi())
 
     def replace_mpc(
         self,
@@ -114,7 +114,7 @@ class CallBuilder:
 
     def give_feedback(self, message: Feedback, opening: Opening, signature: bytes) -> Call:
         """The customer's ratings."""
-        arguments = (astuple(message), opening.participants_abi(), signature)
+        arguments = (astuple(message), opening.abi(), signature)
         data = encode_call("ReputationLedger", "giveFeedback", *arguments)
         return Call(
             self.addresses["ReputationLedger"], data, f"giveFeedback on query 0x{message.query_id.hex()}"
@@ -134,6 +134,6 @@ class CallBuilder:
         return self._ledger(f"{function} query {query_id}", function, hash_bytes(query_id), *arguments)
 
     def _reputation(self, function: str, query_id: QueryId, opening: Opening, *arguments: object) -> Call:
-        given = (hash_bytes(query_id), opening.participants_abi(), *arguments)
+        given = (hash_bytes(query_id), opening.abi(), *arguments)
         data = encode_call("ReputationLedger", function, *given)
         return Call(self.addresses["ReputationLedger"], data, f"{function} query {query_id}")

@@ -39,17 +39,6 @@ class Roster:
         mpcs = (*self.mpcs[:rank], new_mpc, *self.mpcs[rank + 1 :])
         return replace(self, mpcs=mpcs, lost=(*self.lost, old_mpc))
 
-    def abi(self) -> tuple[Any, ...]:
-        """The struct `IQueryLedger.Roster`, as web3 takes it."""
-        return (self.customer, list(self.owners), list(self.mpcs), list(self.lost))
-
-    def digest(self) -> bytes:
-        """rosterHash, 32 bytes."""
-        words = [_word(self.customer)]
-        for accounts in (self.owners, self.mpcs, self.lost):
-            words += [len(accounts).to_bytes(32), *map(_word, accounts)]
-        return keccak(b"".join(words))
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -63,15 +52,14 @@ class Terms:
     max_replacements: int
 
     def abi(self) -> tuple[Any, ...]:
-        """The struct `IQueryLedger.Terms`, as web3 takes it."""
+        """The struct `IQueryLedger.Terms`, as web3 takes it; `max_replacements` is no member of it."""
         timers = (self.max_run_seconds, self.result_retry_seconds, self.cleanup_grace_seconds)
-        return (self.spec_hash, self.result_key_hash, *timers, self.max_replacements)
+        return (self.spec_hash, self.result_key_hash, *timers)
 
     def digest(self) -> bytes:
         """termsHash, 32 bytes."""
-        numbers = self.abi()[2:]
-        words = [number.to_bytes(32) for number in numbers]
-        return keccak(b"".join([self.spec_hash, self.result_key_hash, *words]))
+        spec_hash, result_key_hash, *timers = self.abi()
+        return keccak(b"".join([spec_hash, result_key_hash, *(one.to_bytes(32) for one in timers)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +91,22 @@ class Opening:
         """The opening after `QueryCompleted`."""
         return replace(self, result_hash=result_hash)
 
+    def roster_digest(self) -> bytes:
+        """rosterHash, 32 bytes."""
+        numbers = (len(self.roster.owners), self.terms.max_replacements)
+        words = [_word(self.roster.customer), *(one.to_bytes(32) for one in numbers)]
+        return keccak(b"".join([*words, *map(_word, self.roster.participants)]))
+
     def commitment(self) -> int:
         """The 208 bits that stand in the query's slot."""
-        running = _fold(self.roster.digest(), self.terms.digest())
+        running = _fold(self.roster_digest(), self.terms.digest())
         return running if self.result_hash is None else _fold(running.to_bytes(32), self.result_hash)
 
     def abi(self) -> tuple[Any, ...]:
-        """The struct `IQueryLedger.Opening`: for replaceMpc, fail, cancel and expire."""
-        return (self.roster.abi(), self.terms.abi())
-
-    def participants_abi(self) -> tuple[Any, ...]:
-        """The struct `IQueryLedger.ParticipantsOpening`: for verifyParticipants, settlement and feedback."""
-        return (self.roster.abi(), self.terms.digest(), self.result_hash or EMPTY_HASH)
+        """The struct `IQueryLedger.Opening`, as web3 takes it."""
+        roster = self.roster
+        head = (roster.customer, len(roster.owners), self.terms.max_replacements, list(roster.participants))
+        return (*head, self.terms.digest(), self.result_hash or EMPTY_HASH)
 
 
 def result_hash(share_hashes: Sequence[bytes | None]) -> bytes:
