@@ -25,10 +25,11 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of the table."""
+    """One line of the table. `retired`: a suspended node, or one on its way out, may still call it."""
 
     caller: Caller
     reach: Reach
+    retired: bool = False
 
 
 _PUBLIC = Rule(Caller.ANYBODY, Reach.PUBLIC)
@@ -65,8 +66,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "/soterone.v1.Agents/ReportProgress": _PARTICIPANT,
     "/soterone.v1.Agents/ReportFailure": _PARTICIPANT,
     "/soterone.v1.Agents/DeliverResult": _PARTICIPANT,
-    "/soterone.v1.Agents/AcknowledgeCleanup": _PARTICIPANT,
-    "/soterone.v1.Agents/Unregister": _NODE,
+    "/soterone.v1.Agents/AcknowledgeCleanup": Rule(Caller.NODE, Reach.TAKES_PART, retired=True),
+    "/soterone.v1.Agents/Unregister": Rule(Caller.NODE, Reach.OWN, retired=True),
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import sqlalchemy
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -94,6 +95,16 @@ async def is_node_online(session: AsyncSession, account: str) -> bool:
 async def count_online(session: AsyncSession) -> int:
     """Return how many nodes are online."""
     return int(await session.scalar(select(func.count()).select_from(NodeLiveness).where(is_online())) or 0)
+
+
+async def delete(session: AsyncSession, account: str) -> None:
+    """Delete a node with its liveness and its datasets."""
+    await session.execute(sqlalchemy.delete(Node).where(col(Node.account) == account))
+
+
+async def gone(session: AsyncSession) -> list[Node]:
+    """Return the nodes that left and are to be scrubbed."""
+    return list(await session.scalars(select(Node).where(col(Node.status) == NodeStatus.GONE)))
 
 
 async def add_liveness(session: AsyncSession, account: str) -> None:
