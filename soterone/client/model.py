@@ -49,6 +49,19 @@ class Model:
             raise ModelError(f"The constants of column '{column}' of owner {owner} are missing.")
         return replace(self, scaling={column: scaling[column] for column in self.weights})
 
+    def to_json(self) -> str:
+        """Return the model as a JSON document: a row a column, with mean and deviation where they are known."""
+        scaling = self.scaling or {}
+        columns = [
+            {"owner": owner, "column": name, "weight": weight, "scaling": scaling.get((owner, name))}
+            for (owner, name), weight in self.weights.items()
+        ]
+        return json.dumps({
+            "query_id": self.query_id, "generation": self.generation, "epochs": self.epochs, "bias": self.bias,
+            "columns": columns, "metrics": self.metrics, "training_rows": self.training_rows,
+            "holdout_rows": self.holdout_rows, "garbage_ranks": self.garbage_ranks,
+        })  # fmt: skip
+
     def predict(self, tables: Mapping[str, Mapping[str, ArrayLike]]) -> NDArray[np.float64]:
         """Return the probability of label 1 for each row of raw columns, given by owner's account and name.
 

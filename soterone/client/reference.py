@@ -1,7 +1,7 @@
 """The same training in the clear: same rows, order, batches and standardisation, in float64 NumPy.
 
 It shows what the computation under secret sharing should give. The sigmoid is exact here; there it errs by up to
-1.5e-5, as SPU takes the exponential from Padé approximants.
+6e-5, being made of polynomials in fixed point.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,8 +84,9 @@ class Session:
         return {rank: Path(result.result_file).read_bytes() for rank, result in enumerate(self.trained)}
 
     @property
-    def constants(self) -> list[bytes]:
-        return [Path(result.constants_file).read_bytes() for result in self.prepared]
+    def constants(self) -> dict[str, bytes]:
+        files = [Path(result.constants_file) for result in self.prepared]
+        return {json.loads(path.read_bytes())["account"]: path.read_bytes() for path in files}
 
 
 def prepare_jobs(root: Path, owners: list[Owner], training: Training, minimum: int = 50) -> list[PrepareJob]:
