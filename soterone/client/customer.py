@@ -14,7 +14,7 @@ from soterone.client.ledger import Ledger
 from soterone.client.orders import check_order
 from soterone.client.query import Query
 from soterone.client.transport import Transport
-from soterone.crypto.accounts import Signer, account
+from soterone.crypto.accounts import Wallet, account
 from soterone.crypto.messages import Domain, query_id_of, sign
 from soterone.crypto.sealing import ResultKey
 from soterone.crypto.siwe import parse_sign_in, sign_in_digest
@@ -41,7 +41,7 @@ _DEFAULT_FOLDER = Path("~/.soterone")
 class Customer:
     """What a customer can do. Every method may raise Unreachable or Refused."""
 
-    signer: Signer
+    wallet: Wallet
     network: NetworkDescription
     transport: Transport
     keyring: Keyring
@@ -49,15 +49,23 @@ class Customer:
 
     @classmethod
     def connect(
-        cls, url: str, signer: Signer, rpc_url: str, ca_file: Path | None = None, folder: Path | None = None
+        cls,
+        url: str,
+        wallet: Wallet,
+        rpc_url: str,
+        ca_file: Path | None = None,
+        folder: Path | None = None,
+        token: str | None = None,
     ) -> Self:
-        """Sign in at a coordinator; `rpc_url` is a chain node that the customer trusts, `folder` keeps its keys."""
+        """Sign in at a coordinator, or use a token from before.
+
+        `rpc_url` is a chain node that the customer trusts, `folder` keeps its keys and orders.
+        """
         transport = Transport(url, ca_file)
         network = transport.get("network", NetworkDescription)
-        ledger = Ledger(rpc_url, network)
-        keyring = Keyring((folder or _DEFAULT_FOLDER).expanduser() / "result-keys", signer)
-        customer = cls(signer, network, transport, keyring, ledger)
-        customer.sign_in()
+        keyring = Keyring((folder or _DEFAULT_FOLDER).expanduser() / "result-keys", wallet)
+        customer = cls(wallet, network, transport, keyring, Ledger(rpc_url, network))
+        transport.token = token or customer.sign_in()
         return customer
 
     def __enter__(self) -> Self:
@@ -70,17 +78,17 @@ class Customer:
         """Close the connections; the token stays valid until it expires."""
         self.transport.close()
 
-    def sign_in(self) -> None:
-        """Get a new token by signing the coordinator's message (EIP-4361), after reading what it says."""
-        nonce = self.transport.post("auth/nonce", NonceRequest(account=self.signer.account), NonceReply)
+    def sign_in(self) -> str:
+        """Return a new token, got by signing the coordinator's message (EIP-4361), after reading what it says."""
+        nonce = self.transport.post("auth/nonce", NonceRequest(account=self.wallet.account), NonceReply)
         message = parse_sign_in(nonce.message)
-        if (message.account, message.chain_id) != (self.signer.account, self.network.chain_id):
+        if (message.account, message.chain_id) != (self.wallet.account, self.network.chain_id):
             raise ClientError(
                 "the coordinator asked to sign in as somebody else or on another chain; nothing was signed"
             )
-        signature = self.signer.sign(sign_in_digest(nonce.message))
+        signature = self.wallet.sign(sign_in_digest(nonce.message))
         request = VerifyRequest(message=nonce.message, signature=f"0x{signature.hex()}")
-        self.transport.token = self.transport.post("auth/verify", request, TokenReply).token
+        return self.transport.post("auth/verify", request, TokenReply).token
 
     def datasets(
         self, text: str | None = None, tag: str | None = None, owner: str | None = None
@@ -117,10 +125,10 @@ class Customer:
         owners = self._owners_of(spec)
         proposal = self.transport.post("queries/proposals", request, Proposal, PROPOSAL_SECONDS)
         ledger = self.ledger_domain()
-        expected_id = query_id_of(ledger, self.signer.account, hash_bytes(proposal.order.salt))
-        order = check_order(request, proposal, owners, self.signer.account, expected_id, time.time())
+        expected_id = query_id_of(ledger, self.wallet.account, hash_bytes(proposal.order.salt))
+        order = check_order(request, proposal, owners, self.wallet.account, expected_id, time.time())
         self.keyring.keep(expected_id, key, proposal.order)
-        signature = sign(self.signer, ledger, order)
+        signature = sign(self.wallet, ledger, order)
         launch = LaunchRequest(query_id=expected_id, signature=f"0x{signature.hex()}")
         self.transport.post("queries", launch, Accepted)
         return self.query(expected_id)

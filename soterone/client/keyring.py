@@ -1,6 +1,7 @@
 """The customer's result keys: random, one a query, wrapped so that only its wallet unwraps them; and its orders."""
 
 import os
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -11,7 +12,7 @@ from eth_utils import keccak
 
 from soterone.client.errors import ClientError
 from soterone.client.orders import to_order
-from soterone.crypto.accounts import Signer
+from soterone.crypto.accounts import Wallet
 from soterone.crypto.files import write_private
 from soterone.crypto.messages import QueryOrder
 from soterone.crypto.sealing import ResultKey
@@ -24,10 +25,14 @@ _WRAPPING = b"SoterOne result keyring v1"
 class Keyring:
     """A folder with one wrapped key a query. The wrapping key comes from a deterministic signature (RFC 6979)."""
 
-    def __init__(self, folder: Path, signer: Signer) -> None:
+    def __init__(self, folder: Path, wallet: Wallet) -> None:
         self._folder = folder
-        secret = signer.sign(keccak(_WRAPPING))
-        self._wrapping = AESGCM(HKDF(SHA256(), 32, salt=None, info=_WRAPPING).derive(secret))
+        self._wallet = wallet
+
+    @cached_property
+    def _wrapping(self) -> AESGCM:
+        secret = self._wallet.sign(keccak(_WRAPPING))
+        return AESGCM(HKDF(SHA256(), 32, salt=None, info=_WRAPPING).derive(secret))
 
     def keep(self, query_id: QueryId, key: ResultKey, order: OrderBody) -> None:
         """Keep a query's key and order, durably, before the order is signed."""

@@ -97,7 +97,7 @@ class Query:
         by_account = {account(node): percent for node, percent in ratings.items()}
         deadline = int(time.time()) + _SIGNATURE_SECONDS
         message = Feedback(hash_bytes(self.id), nodes, tuple(by_account[node] for node in nodes), deadline)
-        signature = sign(self.customer.signer, self.customer.feedback_domain(), message)
+        signature = sign(self.customer.wallet, self.customer.feedback_domain(), message)
         request = FeedbackRequest(
             nodes=list(nodes),
             ratings=list(message.ratings),
@@ -110,6 +110,6 @@ class Query:
         """Take the order back, signed; a completed query cannot be cancelled."""
         deadline = int(time.time()) + _SIGNATURE_SECONDS
         message = Cancellation(hash_bytes(self.id), deadline)
-        signature = sign(self.customer.signer, self.customer.ledger_domain(), message)
+        signature = sign(self.customer.wallet, self.customer.ledger_domain(), message)
         request = CancelRequest(deadline=deadline, signature=f"0x{signature.hex()}")
         self.customer.transport.post(f"queries/{self.id}/cancel", request, Accepted)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from eth_account import Account as EthAccount
 from eth_keys.datatypes import PrivateKey
@@ -14,6 +15,17 @@ from soterone.domain.ids import Account
 
 class KeystoreError(Exception):
     """A keystore that cannot be made or opened; the text says what to do."""
+
+
+class Wallet(Protocol):
+    """Whoever signs for an account: a key in memory, a locked keystore, a device."""
+
+    @property
+    def account(self) -> Account:
+        """The account that signatures are of."""
+
+    def sign(self, digest: bytes) -> bytes:
+        """Sign a 32-byte digest: 65 bytes r, s, v with low s and v 27 or 28 (EIP-2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +91,13 @@ def open_keystore(path: Path, password: str) -> Signer:
         raise KeystoreError(f"there is no keystore at {path}; run init first") from error
     except (ValueError, KeyError, TypeError) as error:
         raise KeystoreError(f"the keystore {path} does not open: wrong password or damaged file") from error
+
+
+def account_of_keystore(path: Path) -> Account:
+    """Return whose key a keystore holds, without opening it; KeystoreError when it is missing or damaged."""
+    try:
+        return account("0x" + str(json.loads(path.read_text())["address"]).removeprefix("0x"))
+    except FileNotFoundError as error:
+        raise KeystoreError(f"there is no keystore at {path}; run init first") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise KeystoreError(f"{path} is not a keystore") from error

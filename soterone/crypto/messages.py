@@ -12,7 +12,7 @@ from eth_keys.datatypes import Signature
 from eth_keys.exceptions import BadSignature, ValidationError
 from eth_utils import keccak
 
-from soterone.crypto.accounts import Signer
+from soterone.crypto.accounts import Wallet
 from soterone.domain.ids import Account, QueryId, query_id
 
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -155,7 +155,7 @@ def digest(domain: Domain, message: Message) -> bytes:
     return keccak(b"\x19" + signable.version + signable.header + signable.body)
 
 
-def sign(signer: Signer, domain: Domain, message: Message) -> bytes:
+def sign(signer: Wallet, domain: Domain, message: Message) -> bytes:
     """Return the signer's 65-byte signature of a message."""
     return signer.sign(digest(domain, message))
 

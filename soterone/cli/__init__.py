@@ -1,0 +1,1 @@
+"""`soter`, the customer's and auditor's command."""

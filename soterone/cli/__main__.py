@@ -1,0 +1,37 @@
+"""The command `soter`. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 unreachable."""
+
+import sys
+
+import typer
+
+from soterone.cli import catalog, login, queries
+from soterone.cli.output import errors
+from soterone.client.errors import ClientError, Unreachable
+from soterone.crypto.accounts import KeystoreError
+from soterone.crypto.sealing import SealingError
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Train models on data that nobody shows."
+)
+app.command()(login.login)
+app.command()(catalog.datasets)
+app.command()(catalog.nodes)
+app.command()(catalog.reputation)
+app.add_typer(queries.app, name="query")
+app.command()(queries.rate)
+
+
+def main() -> None:
+    """Run the command and turn every failure into a sentence and an exit status."""
+    try:
+        app()
+    except Unreachable as error:
+        errors.print(f"[red]unreachable:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(3)
+    except (ClientError, KeystoreError, SealingError, ValueError) as error:
+        errors.print(f"[red]refused:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
