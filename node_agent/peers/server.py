@@ -55,7 +55,7 @@ class ShareSink(Protocol):
     def write(self, data: bytes) -> None:
         """Append bytes; TooLargeError when the query's quota is spent."""
 
-    def commit(self) -> None:
+    async def commit(self) -> None:
         """Make the share available to the engine."""
 
 
@@ -146,7 +146,7 @@ class PeerService(PeerServicer):
             raise TooLargeError(f"A share may have 1 to {self._max_share_bytes} bytes.")
         with session.receive(_fence(header), caller) as sink:
             await _copy(chunks, sink, header.size_bytes)
-            sink.commit()
+            await sink.commit()
         return ShareReceipt()
 
     async def _abort(self, request: AbortRequest, context: Context) -> AbortReply:

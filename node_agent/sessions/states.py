@@ -18,7 +18,7 @@ class State(StrEnum):
 
 
 class Step(StrEnum):
-    """What happened. RETRY ends an attempt but not the query; JOIN opens the next attempt."""
+    """What happened. JOIN opens an attempt, RETRY ends it but not the query; COMPLETE is the chain's word."""
 
     ORDER = "order"
     JOIN = "join"
@@ -26,9 +26,13 @@ class Step(StrEnum):
     RETRY = "retry"
     RESULT = "result"
     DELIVERED = "delivered"
+    COMPLETE = "complete"
     FAIL = "fail"
     CLEAN = "clean"
 
+
+COMPUTING = frozenset({State.OFFERED, State.ORDERED, State.JOINED, State.RUNNING})
+"""States that `maxRunSeconds` bounds, once the order is on chain."""
 
 LIVE = frozenset({State.ORDERED, State.JOINED, State.RUNNING, State.DELIVERING})
 """States in which the query is still this node's work."""
@@ -46,6 +50,7 @@ _STEPS: dict[tuple[State, Step], State] = {
     (State.RUNNING, Step.RETRY): State.ORDERED,
     (State.RUNNING, Step.RESULT): State.DELIVERING,
     (State.DELIVERING, Step.DELIVERED): State.DONE,
+    **{(state, Step.COMPLETE): State.DONE for state in LIVE},
     **{(state, Step.FAIL): State.FAILED for state in (State.OFFERED, *LIVE)},
     **{(state, Step.CLEAN): State.CLEANED for state in State},
 }
@@ -69,7 +74,7 @@ class IllegalStepError(Exception):
 def advance(state: State, step: Step, *, owner: bool = False) -> State:
     """Return the state after a step of an owner's or an MPC node's session; IllegalStepError when there is none.
 
-    CLEANED is final: only CLEAN leaves a state that is not LIVE, and nothing leaves CLEANED.
+    An MPC node that has a result never leaves towards another attempt, and nothing leaves CLEANED.
     """
     following = _STEPS.get((state, step)) or (_OWNER_STEPS.get((state, step)) if owner else None)
     if following is None:

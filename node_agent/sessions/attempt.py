@@ -1,0 +1,79 @@
+"""One attempt at computing: its engine's address and key, its folder on tmpfs, its task, and how it ended."""
+
+import asyncio
+import datetime as dt
+import shutil
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from node_agent.engines.base import Progress
+from node_agent.engines.link_identity import LinkIdentity, new_link_identity
+from node_agent.sessions.plan import Engine
+from node_agent.sessions.port_range import PortRange
+from node_agent.sessions.states import Fence
+from soterone.domain.ids import Account
+
+BEFORE_LINK = frozenset({"start", "read"})
+
+
+class Outcome(Enum):
+    """How an attempt ended: RETRY when the engines never linked, OVER when it leaves nothing to try again."""
+
+    RETRY = auto()
+    OVER = auto()
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Opened by a Join, begun by a Start. `stop` is idempotent and leaves no process, port or plaintext."""
+
+    fence: Fence
+    engine: Engine
+    identity: LinkIdentity = field(repr=False)
+    directory: Path
+    ports: PortRange
+    linked: bool = False
+    outcome: asyncio.Future[Outcome] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    _task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        account: Account,
+        fence: Fence,
+        host: str,
+        directory: Path,
+        ports: PortRange,
+        lifetime: dt.timedelta,
+    ) -> "Attempt":
+        """Take a port and make a key; port_range.NoPortError when none is free."""
+        identity = new_link_identity(account, dt.datetime.now(dt.UTC), lifetime)
+        engine = Engine(account, host, ports.take(), identity.certificate_pem)
+        return cls(fence, engine, identity, directory, ports)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run the attempt's work as a task."""
+        self._task = asyncio.create_task(work, name=f"attempt {self.fence.attempt}")
+
+    def note(self, progress: Progress) -> None:
+        """Remember that the engines have linked: from then on a failure is no longer one of the link."""
+        self.linked = self.linked or progress.phase not in BEFORE_LINK
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell whoever waits for the outcome; the first one counts."""
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    async def stop(self, outcome: Outcome = Outcome.OVER) -> None:
+        """Kill the engine and remove the plaintext."""
+        self.end(outcome)
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.ports.give_back(self.engine.port)
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)

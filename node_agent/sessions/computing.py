@@ -1,0 +1,103 @@
+"""What a node computes in one attempt: an owner aligns and shares, an MPC node trains; the result is sealed here."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from node_agent.engines.base import Progress
+from node_agent.peers.client import Peers
+from node_agent.sessions.context import AgentContext
+from node_agent.sessions.delivery import CONSTANTS_RANK, sealed_result
+from node_agent.sessions.plan import Seat, prepare_job, train_job
+from node_agent.sessions.ports import OwnDataset
+from node_agent.sessions.retry import until_answered
+from node_agent.workspace.folder import Workspace
+from soterone.domain.ids import Account
+from soterone.domain.spec import QuerySpec
+
+UPLOAD_SECONDS = 600.0
+OnProgress = Callable[[Progress], None]
+
+
+class UploadError(Exception):
+    """An MPC node did not take its share; the text says which and why.
+
+    `superseded` says that the node is already at another attempt: this one is over, and nobody failed.
+    """
+
+    def __init__(self, sentence: str, *, superseded: bool) -> None:
+        super().__init__(sentence)
+        self.superseded = superseded
+
+
+def result_name(generation: int) -> str:
+    """Return the name under which the workspace keeps what is to be delivered of a generation."""
+    return f"result-{generation}"
+
+
+async def share(
+    context: AgentContext,
+    seat: Seat,
+    spec: QuerySpec,
+    dataset: OwnDataset,
+    directory: Path,
+    peers: Peers,
+    on_progress: OnProgress,
+) -> bytes:
+    """Do an owner's part: align, share, upload each MPC node's share. Returns the standardisation constants."""
+    limits = context.engine_limits(seat.order.max_run_seconds)
+    minimum = context.policy.minimum_common_rows
+    job = prepare_job(seat, spec, dataset, directory, minimum, context.limits)
+    result = await context.engine.prepare(job, limits, on_progress)
+    await _upload_all(context, peers, seat, result.share_files)
+    return await asyncio.to_thread(Path(result.constants_file).read_bytes)
+
+
+async def train(
+    context: AgentContext, seat: Seat, spec: QuerySpec, directory: Path, on_progress: OnProgress
+) -> bytes:
+    """Do an MPC node's part. Returns its share of the model and the metrics."""
+    limits = context.engine_limits(seat.order.max_run_seconds)
+    job = train_job(seat, spec, directory, context.limits)
+    result = await context.engine.train(job, limits, on_progress)
+    return await asyncio.to_thread(Path(result.result_file).read_bytes)
+
+
+def keep_result(workspace: Workspace, seat: Seat, result_key: bytes, rank: int, plaintext: bytes) -> None:
+    """Seal a result and keep it for delivery. A generation's first one stays: nodes deliver one each."""
+    generation = seat.fence.generation
+    if not workspace.has(result_name(generation)):
+        sealed = sealed_result(seat.order, result_key, generation, rank, plaintext)
+        workspace.write(result_name(generation), sealed)
+
+
+def rank_of(seat: Seat) -> int:
+    """Return the rank under which this node delivers."""
+    mpcs = seat.order.mpcs
+    return mpcs.index(seat.account) if seat.account in mpcs else CONSTANTS_RANK
+
+
+async def _upload_all(context: AgentContext, peers: Peers, seat: Seat, files: tuple[str, ...]) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            for mpc, file in zip(seat.order.mpcs, files, strict=True):
+                group.create_task(_upload(context, peers, seat, mpc, Path(file)))
+    except* UploadError as failures:
+        raise failures.exceptions[0] from failures
+
+
+async def _upload(context: AgentContext, peers: Peers, seat: Seat, mpc: Account, file: Path) -> None:
+    try:
+        await until_answered(
+            lambda: peers.deliver_shares(mpc, seat.fence, file, UPLOAD_SECONDS),
+            context.backoff,
+            patience_seconds=context.limits.join_patience_seconds,
+            for_good=frozenset(grpc.StatusCode)
+            - {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED},
+        )
+    except grpc.aio.AioRpcError as error:
+        sentence = f"The MPC node {mpc} did not take its share: {error.details()}"
+        raise UploadError(sentence, superseded=error.code() is grpc.StatusCode.ABORTED) from error

@@ -1,0 +1,87 @@
+"""Agreeing to an order: everything about it is checked once more, against the chain and this node's policy."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import grpc.aio
+
+from node_agent.sessions.context import AgentContext
+from node_agent.sessions.order import (
+    Order,
+    OrderRefusedError,
+    Peer,
+    check_order,
+    check_peers,
+    check_session,
+    participant,
+)
+from node_agent.sessions.plan import choose_columns
+from node_agent.sessions.ports import OwnDataset
+from node_agent.sessions.reports import fetch_session
+from soterone.domain.failures import FailureReason
+from soterone.domain.ids import DatasetId, QueryId
+from soterone.domain.spec import QuerySpec
+from soterone.rpc.generated.coordinator_pb2 import SessionDescription
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A session that this node agreed to. `dataset` is None at an MPC node; `host` is where its engine listens."""
+
+    description: SessionDescription
+    spec: QuerySpec
+    peers: tuple[Peer, ...]
+    dataset: OwnDataset | None
+    host: str
+
+
+def examine(context: AgentContext, description: SessionDescription, *, ask_policy: bool = True) -> Terms:
+    """Judge a session by itself, as at an offer; OrderRefusedError says what is wrong with it."""
+    spec = check_session(description, context.account)
+    own = participant(description, context.account)
+    if own is None:
+        raise OrderRefusedError("The coordinator offered a query that does not name this node.")
+    dataset = own_dataset(context, own.datasets[0]) if own.datasets else None
+    if dataset is not None:
+        choose_columns(spec, dataset)
+    peers = check_peers(description, context.account, context.directory.key_hash, datetime.now(UTC))
+    if ask_policy and not (verdict := context.policy.verdict(description)).accepted:
+        raise OrderRefusedError(verdict.sentence)
+    return Terms(description, spec, tuple(peers), dataset, own.endpoint.rpartition(":")[0].strip("[]"))
+
+
+def own_dataset(context: AgentContext, dataset_id: str) -> OwnDataset:
+    """Return this owner's table; OrderRefusedError when it does not publish it."""
+    dataset = context.datasets.dataset(DatasetId(dataset_id))
+    if dataset is None:
+        sentence = f"The dataset {dataset_id} is not published by this owner (any more)."
+        raise OrderRefusedError(sentence, FailureReason.BAD_DATA)
+    return dataset
+
+
+async def agree(context: AgentContext, order: Order, offered: bytes, *, ask_policy: bool) -> Terms:
+    """Compare the order on chain with the session this node was offered, and judge it.
+
+    Without an offer, or when a peer's certificate was renewed since, the coordinator is asked for the session.
+    """
+    if offered:
+        try:
+            return _agreed(context, order, SessionDescription.FromString(offered), ask_policy)
+        except OrderRefusedError:
+            return _agreed(context, order, await _fetch(context, order.query_id), ask_policy)
+    if await context.status_of(order.query_id) != 1:
+        raise OrderRefusedError("The chain does not have this query as running.")
+    return _agreed(context, order, await _fetch(context, order.query_id), ask_policy)
+
+
+def _agreed(context: AgentContext, order: Order, description: SessionDescription, ask_policy: bool) -> Terms:
+    check_order(order, description)
+    return examine(context, description, ask_policy=ask_policy)
+
+
+async def _fetch(context: AgentContext, query: QueryId) -> SessionDescription:
+    try:
+        return await fetch_session(context, query)
+    except grpc.aio.AioRpcError as error:
+        sentence = f"The coordinator does not describe the ordered query to this node: {error.details()}"
+        raise OrderRefusedError(sentence) from error
