@@ -86,7 +86,7 @@ def coarse_range(low: float, high: float) -> tuple[float, float]:
     magnitude = max(abs(low), abs(high))
     if magnitude == 0 or not math.isfinite(magnitude):
         return 0.0, 0.0
-    step = 10.0 ** math.floor(math.log10(magnitude))
+    step = 10.0 ** max(math.floor(math.log10(magnitude)), -300)
     return _tidy(math.floor(low / step) * step), _tidy(math.ceil(high / step) * step)
 
 

@@ -23,7 +23,7 @@ def test_a_bucket_holds_its_count_and_hides_it(rows: int) -> None:
 def test_a_coarse_range_covers_the_true_one(low: float, width: float) -> None:
     high = low + width
     coarse_low, coarse_high = coarse_range(low, high)
-    slack = 1e-5 * max(abs(low), abs(high))
+    slack = 1e-5 * max(abs(low), abs(high)) + 1e-300
     assert coarse_low <= low + slack
     assert coarse_high >= high - slack
 
@@ -32,6 +32,7 @@ def test_ranges_say_one_digit_only() -> None:
     assert coarse_range(-3.217, 28.11) == (-10.0, 30.0)
     assert coarse_range(0.00123, 0.0456) == (0.0, 0.05)
     assert coarse_range(0, 0) == (0.0, 0.0)
+    assert coarse_range(0, 5e-324) == (0.0, 1e-300)
     assert coarse_range(0, math.inf) == (0.0, 0.0)
 
 
