@@ -37,7 +37,7 @@ class Approvals:
         """
         key = hashlib.sha256(f"{customer}{spec.hash}".encode()).hexdigest()[:12]
         self._connection.execute(
-            "INSERT INTO approvals VALUES (?, ?, ?, ?, 'pending', NULL, strftime('%FT%TZ'))"
+            "INSERT INTO approvals VALUES (?, ?, ?, ?, 'pending', NULL, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
             " ON CONFLICT (id) DO UPDATE SET state = 'pending', query_id = NULL, asked_at = excluded.asked_at"
             " WHERE approvals.state = 'used' AND approvals.query_id != ?",
             (key, customer, spec.hash, spec.canonical().decode(), query_id),

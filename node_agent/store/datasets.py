@@ -33,7 +33,7 @@ class Datasets:
     def save(self, dataset: StoredDataset) -> None:
         """Insert or replace a dataset; sqlite3.IntegrityError when another one has its name."""
         self._connection.execute(
-            "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, strftime('%FT%TZ'))"
+            "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
             " ON CONFLICT (id) DO UPDATE SET name = excluded.name, source = excluded.source,"
             " metadata = excluded.metadata, columns = excluded.columns, published = excluded.published",
             (
