@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {
+    AccessControlDefaultAdminRules
+} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {SplitPause} from "./access/SplitPause.sol";
+import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
+import {IQueryLedger} from "./interfaces/IQueryLedger.sol";
+import {IReputationLedger} from "./interfaces/IReputationLedger.sol";
+import {AddressList} from "./libraries/AddressList.sol";
+import {QueryCommitment} from "./libraries/QueryCommitment.sol";
+import {RatingSheet, Sheet} from "./libraries/RatingSheet.sol";
+import {ReputationMath} from "./libraries/ReputationMath.sol";
+import {Signatures} from "./libraries/Signatures.sol";
+
+/// @title Reputation of nodes and credibility of customers, one storage slot a node, a customer and a query.
+/// @notice A pause stops what the coordinator and the quorum write, never feedback, uncontested settlement or renewal.
+contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
+    using AddressList for address[];
+
+    /// @dev A record of ReputationMath.
+    struct Slot {
+        uint256 record;
+    }
+
+    /// @notice Lengths of an epoch, of a week, of the time for feedback after settlement, and of the coordinator's time
+    /// to settle a completed query before anybody may.
+    struct Periods {
+        uint32 epochSeconds;
+        uint32 feedbackWindowSeconds;
+        uint32 silentSettleSeconds;
+        uint32 weekSeconds;
+    }
+
+    /// @notice The management system, which settles.
+    bytes32 public constant COORDINATOR_ROLE = keccak256("COORDINATOR_ROLE");
+    /// @notice The detectors' quorum, whose upheld claims cost reputation.
+    bytes32 public constant PENALTY_ROLE = keccak256("PENALTY_ROLE");
+
+    bytes32 private constant FEEDBACK_TYPEHASH =
+        keccak256("Feedback(bytes32 queryId,address[] nodes,uint8[] ratings,uint64 deadline)");
+    uint256 private constant MAX_PARTICIPANTS = 16;
+    uint256 private constant WEEKLY_FEEDBACKS = 8;
+    uint8 private constant HIGHEST_SEVERITY = 3;
+
+    INodeRegistry public immutable REGISTRY;
+    IQueryLedger public immutable LEDGER;
+    uint32 public immutable EPOCH_SECONDS;
+    uint32 public immutable FEEDBACK_WINDOW_SECONDS;
+    uint32 public immutable SILENT_SETTLE_SECONDS;
+    uint32 public immutable WEEK_SECONDS;
+
+    /// @dev By the node's address as a number: the compiler would clean an address at each use.
+    mapping(uint256 node => Slot) private _records;
+    /// @dev `settledAt64 count8 rated16 observations128`: observation i in byte i, bit i of `rated` once i was rated.
+    mapping(bytes32 queryId => uint256) private _settlements;
+    /// @dev `week64 counted8 credibility32`; zero for a customer none of whose feedbacks counted yet.
+    mapping(address customer => uint256) private _standings;
+
+    constructor(
+        INodeRegistry registry,
+        IQueryLedger ledger,
+        Periods memory periods,
+        uint48 adminDelaySeconds,
+        address admin
+    ) EIP712("SoterOne", "1") AccessControlDefaultAdminRules(adminDelaySeconds, admin) {
+        if (address(registry) == address(0) || address(ledger) == address(0)) revert ReputationLedgerZeroAddress();
+        if (
+            periods.epochSeconds == 0 ||
+            periods.feedbackWindowSeconds == 0 ||
+            periods.silentSettleSeconds == 0 ||
+            periods.weekSeconds == 0
+        ) revert ReputationLedgerZeroPeriod();
+        REGISTRY = registry;
+        LEDGER = ledger;
+        EPOCH_SECONDS = periods.epochSeconds;
+        FEEDBACK_WINDOW_SECONDS = periods.feedbackWindowSeconds;
+        SILENT_SETTLE_SECONDS = periods.silentSettleSeconds;
+        WEEK_SECONDS = periods.weekSeconds;
+    }
+
+    /// @inheritdoc IReputationLedger
+    function settle(
+        bytes32 queryId,
+        IQueryLedger.Opening calldata opening,
+        uint8[] calldata observations
+    ) external onlyRole(COORDINATOR_ROLE) {
+        (IQueryLedger.QueryStatus status, , ) = _opened(queryId, opening);
+        if (status == IQueryLedger.QueryStatus.Dispatched) revert ReputationLedgerNotEnded(queryId, status);
+        Sheet sheet = _participants(opening.participants);
+        if (sheet.count() != observations.length) {
+            revert ReputationLedgerLengthMismatch(sheet.count(), observations.length);
+        }
+        sheet.fillPercentages(observations);
+        _settle(queryId, sheet);
+    }
+
+    /// @inheritdoc IReputationLedger
+    function settleUncontested(bytes32 queryId, IQueryLedger.Opening calldata opening) external {
+        (IQueryLedger.QueryStatus status, , uint256 time) = _opened(queryId, opening);
+        if (
+            status != IQueryLedger.QueryStatus.Completed && status != IQueryLedger.QueryStatus.CompletedCleaned
+        ) revert ReputationLedgerNotCompleted(queryId, status);
+        uint256 earliest = time + SILENT_SETTLE_SECONDS;
+        if (block.timestamp < earliest) revert ReputationLedgerTooEarly(queryId, earliest);
+        Sheet sheet = _participants(opening.participants);
+        sheet.fillPercentage(100);
+        _settle(queryId, sheet);
+    }
+
+    /// @inheritdoc IReputationLedger
+    function giveFeedback(
+        Feedback calldata feedback,
+        IQueryLedger.Opening calldata opening,
+        bytes calldata signature
+    ) external {
+        Sheet sheet = _ratings(feedback);
+        address customer = opening.customer;
+        bytes32 queryId = feedback.queryId;
+        _checkOrdered(queryId, sheet, feedback.deadline, customer, signature);
+        (, bool insider, ) = _opened(queryId, opening);
+        if (insider) _checkStrangers(customer, sheet);
+        uint256 agreements = _recordRatings(queryId, opening.participants, sheet);
+        sheet.log(FeedbackGiven.selector, queryId, customer);
+        _applyRatings(queryId, customer, sheet, agreements);
+    }
+
+    /// @inheritdoc IReputationLedger
+    function penalise(address node, uint8 severity) external whenNotPaused onlyRole(PENALTY_ROLE) {
+        if (severity == 0 || severity > HIGHEST_SEVERITY) revert ReputationLedgerBadSeverity(severity);
+        if (REGISTRY.nodeOf(node).status == INodeRegistry.NodeStatus.None) revert ReputationLedgerUnknownNode(node);
+        uint256 key = uint160(node);
+        Slot storage slot = _records[key];
+        uint256 record = ReputationMath.advance(_present(slot, key), _epoch());
+        emit NodePenalised(node, severity);
+        _write(slot, key, 0, ReputationMath.penalise(record, ReputationMath.penaltyEvidence(severity)));
+        if (severity == HIGHEST_SEVERITY) _suspend(node);
+    }
+
+    /// @inheritdoc IReputationLedger
+    function renew(address node) external {
+        Slot storage slot = _records[uint160(node)];
+        uint256 record = slot.record;
+        if (record == 0) return;
+        uint8 incarnation = _incarnationOf(node);
+        if (ReputationMath.incarnationOf(record) == incarnation) return;
+        record = ReputationMath.advance(record, _epoch());
+        _write(slot, uint160(node), 0, ReputationMath.renew(record, incarnation));
+    }
+
+    /// @inheritdoc IReputationLedger
+    function scoresOf(address[] calldata nodes) external view returns (uint32[] memory scores) {
+        scores = new uint32[](nodes.length);
+        for (uint256 i = 0; i < nodes.length; ++i) scores[i] = scoreOf(nodes[i]);
+    }
+
+    /// @inheritdoc IReputationLedger
+    function recordOf(address node) external view returns (Record memory) {
+        uint256 record = _records[uint160(node)].record;
+        return
+            Record(
+                uint40(ReputationMath.goodOf(record)),
+                uint40(ReputationMath.badOf(record)),
+                uint32(ReputationMath.lastEpochOf(record)),
+                uint32(ReputationMath.bornEpochOf(record)),
+                uint32(ReputationMath.scoreOf(record)),
+                uint32(ReputationMath.goodThisEpochOf(record)),
+                uint32(ReputationMath.badThisEpochOf(record)),
+                ReputationMath.incarnationOf(record),
+                ReputationMath.flagsOf(record)
+            );
+    }
+
+    /// @inheritdoc IReputationLedger
+    function credibilityOf(address customer) external view returns (uint32) {
+        return uint32(_credibility(_standings[customer]));
+    }
+
+    /// @inheritdoc IReputationLedger
+    function feedbacksThisWeek(address customer) external view returns (uint256) {
+        return _counted(_standings[customer], block.timestamp / WEEK_SECONDS);
+    }
+
+    /// @inheritdoc IReputationLedger
+    function settlementOf(
+        bytes32 queryId
+    ) external view returns (uint64 settledAt, uint8[] memory observations, uint16 rated) {
+        uint256 settlement = _settlements[queryId];
+        observations = new uint8[](uint8(settlement >> 144));
+        for (uint256 i = 0; i < observations.length; ++i) observations[i] = uint8(settlement >> (8 * i));
+        return (uint64(settlement >> 152), observations, uint16(settlement >> 128));
+    }
+
+    /// @inheritdoc IReputationLedger
+    function scoreOf(address node) public view returns (uint32) {
+        uint256 record = _records[uint160(node)].record;
+        if (record == 0) return uint32(ReputationMath.PRIOR_SCORE);
+        record = ReputationMath.advance(record, _epoch());
+        uint8 incarnation = _incarnationOf(node);
+        if (ReputationMath.incarnationOf(record) != incarnation) record = ReputationMath.renew(record, incarnation);
+        return uint32(ReputationMath.scoreOf(record));
+    }
+
+    function _participants(address[] calldata nodes) private pure returns (Sheet sheet) {
+        if (nodes.length > MAX_PARTICIPANTS) {
+            revert ReputationLedgerTooManyParticipants(nodes.length, MAX_PARTICIPANTS);
+        }
+        sheet = RatingSheet.blank(nodes.length);
+        sheet.fillAccounts(nodes);
+    }
+
+    function _ratings(Feedback calldata feedback) private pure returns (Sheet sheet) {
+        address[] calldata nodes = feedback.nodes;
+        uint8[] calldata ratings = feedback.ratings;
+        uint256 count = nodes.length;
+        if (count != ratings.length) revert ReputationLedgerLengthMismatch(count, ratings.length);
+        if (count == 0) revert ReputationLedgerNoRatings(feedback.queryId);
+        if (count > MAX_PARTICIPANTS) revert ReputationLedgerTooManyParticipants(count, MAX_PARTICIPANTS);
+        sheet = RatingSheet.blank(count);
+        sheet.fillAccounts(nodes);
+        sheet.fillPercentages(ratings);
+    }
+
+    function _settle(bytes32 queryId, Sheet sheet) private {
+        if (_settlements[queryId] != 0) revert ReputationLedgerAlreadySettled(queryId);
+        sheet.log(QuerySettled.selector, queryId);
+        uint256 count = sheet.count();
+        uint256 settlement = (block.timestamp << 152) | (count << 144);
+        uint256 epoch = _epoch();
+        unchecked {
+            for (uint256 i = 0; i < count; ++i) {
+                (uint256 node, uint256 observation) = sheet.at(i);
+                settlement |= observation << (8 * i);
+                (uint256 good, uint256 bad) = ReputationMath.settleEvidence(observation);
+                _observe(node, queryId, epoch, good, bad);
+            }
+        }
+        _settlements[queryId] = settlement;
+    }
+
+    /// @dev Reverts unless the customer signed these ratings, or sends them.
+    function _checkOrdered(
+        bytes32 queryId,
+        Sheet sheet,
+        uint64 deadline,
+        address customer,
+        bytes calldata signature
+    ) private view {
+        Signatures.checkDeadline(deadline);
+        (bytes32 nodes, bytes32 ratings) = sheet.hashes();
+        bytes32 structHash = keccak256(abi.encode(FEEDBACK_TYPEHASH, queryId, nodes, ratings, deadline));
+        Signatures.check(customer, _hashTypedDataV4(structHash), signature);
+    }
+
+    /// @dev Marks the nodes as rated and returns the sum of the agreements with what was observed of them.
+    function _recordRatings(
+        bytes32 queryId,
+        address[] calldata participants,
+        Sheet sheet
+    ) private returns (uint256 agreements) {
+        uint256 settlement = _openSettlement(queryId);
+        uint256 count = sheet.count();
+        for (uint256 i = 0; i < count; ++i) {
+            (uint256 node, uint256 rating) = sheet.at(i);
+            uint256 index = participants.find(_account(node));
+            if (index == participants.length) revert ReputationLedgerNotParticipant(queryId, _account(node));
+            unchecked {
+                uint256 bit = 1 << (128 + index);
+                if (settlement & bit != 0) revert ReputationLedgerAlreadyRated(queryId, _account(node));
+                settlement |= bit;
+                uint256 observation = (settlement >> (8 * index)) & type(uint8).max;
+                agreements += ReputationMath.agreement(rating, observation);
+            }
+        }
+        _settlements[queryId] = settlement;
+    }
+
+    /// @dev Moves the nodes by the credibility that the customer had, then the credibility itself.
+    function _applyRatings(bytes32 queryId, address customer, Sheet sheet, uint256 agreements) private {
+        uint256 standing = _standings[customer];
+        uint256 week = block.timestamp / WEEK_SECONDS;
+        uint256 counted = _counted(standing, week);
+        if (counted == WEEKLY_FEEDBACKS) return;
+        uint256 credibility = _credibility(standing);
+        uint256 count = sheet.count();
+        uint256 updated = ReputationMath.updateCredibility(credibility, agreements, count);
+        _standings[customer] = (week << 40) | ((counted + 1) << 32) | updated;
+        uint256 epoch = _epoch();
+        for (uint256 i = 0; i < count; ++i) {
+            (uint256 node, uint256 rating) = sheet.at(i);
+            (uint256 good, uint256 bad) = ReputationMath.feedbackEvidence(rating, credibility);
+            _observe(node, queryId, epoch, good, bad);
+        }
+        emit CredibilityUpdated(customer, uint32(updated));
+    }
+
+    function _observe(uint256 node, bytes32 queryId, uint256 epoch, uint256 good, uint256 bad) private {
+        Slot storage slot = _records[node];
+        _write(slot, node, queryId, ReputationMath.observe(_present(slot, node), epoch, good, bad));
+    }
+
+    /// @dev The record as stored; that of a newborn when the node was never observed.
+    function _present(Slot storage slot, uint256 node) private view returns (uint256 record) {
+        record = slot.record;
+        if (record == 0) record = ReputationMath.newborn(_epoch(), _incarnationOf(_account(node)));
+    }
+
+    function _write(Slot storage slot, uint256 node, bytes32 queryId, uint256 record) private {
+        slot.record = record;
+        uint256 score = ReputationMath.scoreOf(record);
+        uint256 good = ReputationMath.goodOf(record);
+        uint256 bad = ReputationMath.badOf(record);
+        bytes32 selector = ReputationUpdated.selector;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, score)
+            mstore(add(free, 0x20), good)
+            mstore(add(free, 0x40), bad)
+            log3(free, 0x60, selector, node, queryId)
+        }
+    }
+
+    /// @dev Checks the opening against the ledger's slot, as `IQueryLedger.verifyParticipants` does, but for less gas.
+    function _opened(
+        bytes32 queryId,
+        IQueryLedger.Opening calldata opening
+    ) private view returns (IQueryLedger.QueryStatus status, bool insider, uint256 time) {
+        uint208 stored;
+        (stored, status, insider, time) = LEDGER.stateOf(queryId);
+        if (status == IQueryLedger.QueryStatus.None) revert IQueryLedger.QueryLedgerWrongStatus(queryId, status);
+        uint208 supplied = QueryCommitment.ofOpening(opening, status);
+        if (stored != supplied) revert IQueryLedger.QueryLedgerBadOpening(queryId, stored, supplied);
+    }
+
+    /// @dev Passes over a node that is suspended already, and over no other refusal.
+    function _suspend(address node) private {
+        try REGISTRY.setSuspended(node, true) {} catch (bytes memory reason) {
+            if (bytes4(reason) == INodeRegistry.NodeRegistrySuspensionUnchanged.selector) return;
+            assembly ("memory-safe") {
+                revert(add(reason, 32), mload(reason))
+            }
+        }
+    }
+
+    function _openSettlement(bytes32 queryId) private view returns (uint256 settlement) {
+        settlement = _settlements[queryId];
+        if (settlement == 0) revert ReputationLedgerNotSettled(queryId);
+        uint256 closedAt = (settlement >> 152) + FEEDBACK_WINDOW_SECONDS;
+        if (block.timestamp > closedAt) revert ReputationLedgerWindowClosed(queryId, closedAt);
+    }
+
+    function _checkStrangers(address customer, Sheet sheet) private view {
+        uint256 count = sheet.count();
+        for (uint256 i = 0; i < count; ++i) {
+            (uint256 row, ) = sheet.at(i);
+            address node = _account(row);
+            if (customer == node || REGISTRY.operatorOf(node) == customer) {
+                revert ReputationLedgerSelfFeedback(customer, node);
+            }
+        }
+    }
+
+    function _incarnationOf(address node) private view returns (uint8) {
+        return uint8(REGISTRY.nodeOf(node).incarnation);
+    }
+
+    function _account(uint256 node) private pure returns (address) {
+        return address(uint160(node));
+    }
+
+    function _epoch() private view returns (uint256) {
+        return block.timestamp / EPOCH_SECONDS;
+    }
+
+    function _credibility(uint256 standing) private pure returns (uint256) {
+        return standing == 0 ? ReputationMath.INITIAL_CREDIBILITY : standing & type(uint32).max;
+    }
+
+    function _counted(uint256 standing, uint256 week) private pure returns (uint256) {
+        return standing >> 40 == week ? (standing >> 32) & type(uint8).max : 0;
+    }
+}

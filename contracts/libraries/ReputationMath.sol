@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Beta reputation with forgetting (Jøsang & Ismail, "The Beta Reputation System", 2002), in integers.
+/// @notice Evidence, scores and credibilities are 1e9 fixed point, decay factors 1e18; every division rounds down.
+/// `soterone/domain/reputation.py` computes the same, bit for bit.
+/// A record is one word: `good40 bad40 lastEpoch32 bornEpoch32 score32 goodThisEpoch32 badThisEpoch32 incarnation8
+/// flags8`, from the most significant bit down; the zero word means that nothing was ever observed.
+/// @dev No field outgrows its width and no sum 2^256, so the arithmetic is unchecked.
+library ReputationMath {
+    uint256 internal constant ONE = 1e9;
+    uint256 internal constant DECAY_ONE = 1e18;
+    uint256 internal constant EVIDENCE_CAP = 200e9;
+    uint256 internal constant EPOCH_CAP = 4e9;
+    uint256 internal constant PRIOR_WEIGHT = 8e9;
+    uint256 internal constant PRIOR_SCORE = 3e8;
+    uint256 internal constant PRIOR_EVIDENCE = 24e8;
+    uint256 internal constant TENURE_EPOCHS = 60;
+    /// @dev 1 − a.
+    uint256 private constant TENURE_GAIN = 7e8;
+    uint256 internal constant INITIAL_CREDIBILITY = 3e8;
+    uint256 internal constant PERCENT = 1e7;
+    /// @dev From this age on not one unit is left of the largest evidence.
+    uint256 internal constant FORGOTTEN_EPOCHS = 4096;
+
+    uint256 private constant MASK_40 = 0xffffffffff;
+    uint256 private constant MASK_32 = 0xffffffff;
+    uint256 private constant GOOD_SHIFT = 216;
+    uint256 private constant BAD_SHIFT = 176;
+    uint256 private constant LAST_EPOCH_SHIFT = 144;
+    uint256 private constant BORN_EPOCH_SHIFT = 112;
+    uint256 private constant SCORE_SHIFT = 80;
+    uint256 private constant GOOD_THIS_EPOCH_SHIFT = 48;
+    uint256 private constant BAD_THIS_EPOCH_SHIFT = 16;
+    uint256 private constant INCARNATION_SHIFT = 8;
+    /// @dev Birth, incarnation and flags, which outlive an epoch.
+    uint256 private constant LASTING = (MASK_32 << BORN_EPOCH_SHIFT) | type(uint16).max;
+    /// @dev All but evidence and score.
+    uint256 private constant CONTEXT = 0xffffffffffffffff00000000ffffffffffffffffffff;
+
+    function goodOf(uint256 record) internal pure returns (uint256) {
+        return record >> GOOD_SHIFT;
+    }
+
+    function badOf(uint256 record) internal pure returns (uint256) {
+        return (record >> BAD_SHIFT) & MASK_40;
+    }
+
+    function lastEpochOf(uint256 record) internal pure returns (uint256) {
+        return (record >> LAST_EPOCH_SHIFT) & MASK_32;
+    }
+
+    function bornEpochOf(uint256 record) internal pure returns (uint256) {
+        return (record >> BORN_EPOCH_SHIFT) & MASK_32;
+    }
+
+    function scoreOf(uint256 record) internal pure returns (uint256) {
+        return (record >> SCORE_SHIFT) & MASK_32;
+    }
+
+    function goodThisEpochOf(uint256 record) internal pure returns (uint256) {
+        return (record >> GOOD_THIS_EPOCH_SHIFT) & MASK_32;
+    }
+
+    function badThisEpochOf(uint256 record) internal pure returns (uint256) {
+        return (record >> BAD_THIS_EPOCH_SHIFT) & MASK_32;
+    }
+
+    function incarnationOf(uint256 record) internal pure returns (uint8) {
+        return uint8(record >> INCARNATION_SHIFT);
+    }
+
+    function flagsOf(uint256 record) internal pure returns (uint8) {
+        return uint8(record);
+    }
+
+    /// @notice The record of a node that is observed for the first time.
+    function newborn(uint256 epoch, uint8 incarnation) internal pure returns (uint256) {
+        return
+            (epoch << LAST_EPOCH_SHIFT) |
+            (epoch << BORN_EPOCH_SHIFT) |
+            (PRIOR_SCORE << SCORE_SHIFT) |
+            (uint256(incarnation) << INCARNATION_SHIFT);
+    }
+
+    /// @notice Brings a record to `epoch`, never before its last: evidence decays, the score follows.
+    function advance(uint256 record, uint256 epoch) internal pure returns (uint256) {
+        return observe(record, epoch, 0, 0);
+    }
+
+    /// @notice Brings a record to `epoch` and adds evidence, of each kind at most 4 an epoch and 200 in all; one call
+    /// never brings more than 4.
+    function observe(uint256 record, uint256 epoch, uint256 g, uint256 b) internal pure returns (uint256) {
+        unchecked {
+            uint256 good = record >> GOOD_SHIFT;
+            uint256 bad = (record >> BAD_SHIFT) & MASK_40;
+            uint256 elapsed = (epoch - (record >> LAST_EPOCH_SHIFT)) & MASK_32;
+            if (elapsed == 0) {
+                g = _min(g, EPOCH_CAP - ((record >> GOOD_THIS_EPOCH_SHIFT) & MASK_32));
+                b = _min(b, EPOCH_CAP - ((record >> BAD_THIS_EPOCH_SHIFT) & MASK_32));
+            } else {
+                good = decayGood(good, elapsed);
+                bad = decayBad(bad, elapsed);
+                record = (record & LASTING) | (epoch << LAST_EPOCH_SHIFT);
+            }
+            record += (g << GOOD_THIS_EPOCH_SHIFT) | (b << BAD_THIS_EPOCH_SHIFT);
+            return _compose(record, good + g, bad + b);
+        }
+    }
+
+    /// @notice Adds bad evidence beside the limit of the epoch. The record stands at the present epoch.
+    function penalise(uint256 record, uint256 b) internal pure returns (uint256) {
+        unchecked {
+            return _compose(record, goodOf(record), badOf(record) + b);
+        }
+    }
+
+    /// @notice An account that registered again: good evidence and tenure are gone, bad evidence stays. The record
+    /// stands at the present epoch.
+    function renew(uint256 record, uint8 incarnation) internal pure returns (uint256) {
+        uint256 reborn = record & ~((MASK_32 << BORN_EPOCH_SHIFT) | (uint256(type(uint8).max) << INCARNATION_SHIFT));
+        reborn |= (lastEpochOf(record) << BORN_EPOCH_SHIFT) | (uint256(incarnation) << INCARNATION_SHIFT);
+        return _compose(reborn, 0, badOf(record));
+    }
+
+    /// @notice E = (r + W·a) / (r + s + W), the mean of the Beta distribution.
+    function expectation(uint256 good, uint256 bad) internal pure returns (uint256) {
+        unchecked {
+            return ((good + PRIOR_EVIDENCE) * ONE) / (good + bad + PRIOR_WEIGHT);
+        }
+    }
+
+    /// @notice a + (1 − a)·min(1, age / 60): the most that a node of this age may score.
+    function tenureCap(uint256 ageEpochs) internal pure returns (uint256) {
+        unchecked {
+            if (ageEpochs >= TENURE_EPOCHS) return ONE;
+            return PRIOR_SCORE + (TENURE_GAIN * ageEpochs) / TENURE_EPOCHS;
+        }
+    }
+
+    /// @notice g = m, b = 3(1 − m), m in percent (0 to 100).
+    function settleEvidence(uint256 observation) internal pure returns (uint256 good, uint256 bad) {
+        unchecked {
+            good = observation * PERCENT;
+            bad = 3 * (100 - observation) * PERCENT;
+        }
+    }
+
+    /// @notice g = c·max(0, 2f − 1)/4, b = 3c·max(0, 1 − 2f)/4, f in percent (0 to 100).
+    function feedbackEvidence(uint256 rating, uint256 credibility) internal pure returns (uint256 good, uint256 bad) {
+        unchecked {
+            if (rating >= 50) good = (credibility * (2 * rating - 100)) / 400;
+            else bad = (3 * credibility * (100 - 2 * rating)) / 400;
+        }
+    }
+
+    /// @notice σ of an upheld claim of severity 1, 2 or 3: 2, 8 or 32.
+    function penaltyEvidence(uint256 severity) internal pure returns (uint256) {
+        unchecked {
+            return ONE << (2 * severity - 1);
+        }
+    }
+
+    /// @notice 1 − |f − m|, both in percent, in percent.
+    function agreement(uint256 rating, uint256 observation) internal pure returns (uint256) {
+        unchecked {
+            return rating > observation ? 100 + observation - rating : 100 + rating - observation;
+        }
+    }
+
+    /// @notice (7·c + agree) / 8, agree being the mean of `count` agreements (at least one), given as their sum.
+    function updateCredibility(
+        uint256 credibility,
+        uint256 agreementSum,
+        uint256 count
+    ) internal pure returns (uint256) {
+        unchecked {
+            return (7 * credibility + (agreementSum * PERCENT) / count) / 8;
+        }
+    }
+
+    /// @notice value · 2^(−epochs / 30): half of the good evidence is forgotten after 30 epochs.
+    /// @dev decay(decay(v, a), b) and decay(v, a + b) differ by at most 2 for v up to the cap, so that updating often
+    /// gains nothing. The constants are 2^(−2^i / 30), rounded to 1e18, one for each bit of the age.
+    function decayGood(uint256 value, uint256 epochs) internal pure returns (uint256) {
+        unchecked {
+            if (value == 0) return 0;
+            if (epochs == 1) return (value * 977159968434245955) / DECAY_ONE;
+            if (epochs >= FORGOTTEN_EPOCHS) return 0;
+            uint256 factor = epochs & 1 == 0 ? DECAY_ONE : 977159968434245955;
+            if (epochs & 2 != 0) factor = (factor * 954841603910416551) / DECAY_ONE;
+            if (epochs & 4 != 0) factor = (factor * 911722488558216808) / DECAY_ONE;
+            if (epochs & 8 != 0) factor = (factor * 831237896142787778) / DECAY_ONE;
+            if (epochs > 15) {
+                if (epochs & 16 != 0) factor = (factor * 690956439983888040) / DECAY_ONE;
+                if (epochs & 32 != 0) factor = (factor * 477420801955208276) / DECAY_ONE;
+                if (epochs & 64 != 0) factor = (factor * 227930622139554202) / DECAY_ONE;
+                if (epochs & 128 != 0) factor = (factor * 51952368508924236) / DECAY_ONE;
+                if (epochs & 256 != 0) factor = (factor * 2699048593687063) / DECAY_ONE;
+                if (epochs & 512 != 0) factor = (factor * 7284863311084) / DECAY_ONE;
+                if (epochs & 1024 != 0) factor = (factor * 53069233) / DECAY_ONE;
+                if (epochs & 2048 != 0) factor = 0;
+            }
+            return (value * factor) / DECAY_ONE;
+        }
+    }
+
+    /// @notice value · 2^(−epochs / 90): half of the bad evidence is forgotten after 90 epochs.
+    /// @dev As `decayGood`, with 2^(−2^i / 90).
+    function decayBad(uint256 value, uint256 epochs) internal pure returns (uint256) {
+        unchecked {
+            if (value == 0) return 0;
+            if (epochs == 1) return (value * 992327946262943481) / DECAY_ONE;
+            if (epochs >= FORGOTTEN_EPOCHS) return 0;
+            uint256 factor = epochs & 1 == 0 ? DECAY_ONE : 992327946262943481;
+            if (epochs & 2 != 0) factor = (factor * 984714752934431245) / DECAY_ONE;
+            if (epochs & 4 != 0) factor = (factor * 969663144646717968) / DECAY_ONE;
+            if (epochs & 8 != 0) factor = (factor * 940246614086161893) / DECAY_ONE;
+            if (epochs > 15) {
+                if (epochs & 16 != 0) factor = (factor * 884063695300491852) / DECAY_ONE;
+                if (epochs & 32 != 0) factor = (factor * 781568617348360899) / DECAY_ONE;
+                if (epochs & 64 != 0) factor = (factor * 610849503623828582) / DECAY_ONE;
+                if (epochs & 128 != 0) factor = (factor * 373137116077477768) / DECAY_ONE;
+                if (epochs & 256 != 0) factor = (factor * 139231307394617118) / DECAY_ONE;
+                if (epochs & 512 != 0) factor = (factor * 19385356958814363) / DECAY_ONE;
+                if (epochs & 1024 != 0) factor = (factor * 375792064420652) / DECAY_ONE;
+                if (epochs & 2048 != 0) factor = (factor * 141219675682) / DECAY_ONE;
+            }
+            return (value * factor) / DECAY_ONE;
+        }
+    }
+
+    /// @dev The record with this evidence, capped, and R' = min(E, tenure cap) that follows from it: `expectation` and
+    /// `tenureCap` in one piece, because every update pays for it. Nothing here divides by zero.
+    function _compose(uint256 record, uint256 good, uint256 bad) private pure returns (uint256 composed) {
+        assembly ("memory-safe") {
+            if gt(or(good, bad), EVIDENCE_CAP) {
+                if gt(good, EVIDENCE_CAP) {
+                    good := EVIDENCE_CAP
+                }
+                if gt(bad, EVIDENCE_CAP) {
+                    bad := EVIDENCE_CAP
+                }
+            }
+            let score := div(mul(add(good, PRIOR_EVIDENCE), ONE), add(add(good, bad), PRIOR_WEIGHT))
+            let epochs := shr(BORN_EPOCH_SHIFT, record)
+            let age := and(sub(shr(32, epochs), epochs), MASK_32)
+            if lt(age, TENURE_EPOCHS) {
+                let cap := add(PRIOR_SCORE, div(mul(age, TENURE_GAIN), TENURE_EPOCHS))
+                if gt(score, cap) {
+                    score := cap
+                }
+            }
+            composed := or(shl(GOOD_SHIFT, good), shl(BAD_SHIFT, bad))
+            composed := or(composed, or(shl(SCORE_SHIFT, score), and(record, CONTEXT)))
+        }
+    }
+
+    function _min(uint256 left, uint256 right) private pure returns (uint256) {
+        return left < right ? left : right;
+    }
+}
