@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from node_agent.agent import AgentParts, Ready, Work, open_agent
+from node_agent.agent import Ready, open_agent
 from node_agent.commands.reporting import DEFAULT_DATA_DIR, DataDir, Json, command
 from node_agent.errors import AgentError
 from node_agent.folder import DataFolder
@@ -18,6 +18,8 @@ from node_agent.identity import open_identity
 from node_agent.logs import configure_logs
 from node_agent.network import Network
 from node_agent.settings import load_settings
+from node_agent.work import QueryWork
+from node_agent.work import QueryWork
 from soterone.rpc.channels import BindError
 
 LogFile = Annotated[Path | None, typer.Option("--log-file", help="Where logs go instead of stderr.")]
@@ -46,13 +48,9 @@ async def _run(folder: DataFolder) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        agent = await open_agent(folder, settings, network, identity, _sessions, stack)
+        agent = await open_agent(folder, settings, network, identity, QueryWork, stack)
         await agent.run(stop, _print)
 
 
 def _print(ready: Ready) -> None:
     print(json.dumps({"ready": True, **asdict(ready)}), flush=True)
-
-
-def _sessions(parts: AgentParts) -> Work:
-    raise NotImplementedError

@@ -108,6 +108,8 @@ class Sessions:
             log.info("orphaned workspace destroyed", query_id=query)
         self._running = True
         for query, record in records.items():
+            if query in self._tasks:
+                continue
             if record.order:
                 self._begin(self._sessions.get(query) or Session(self._context, record), query)
             else:

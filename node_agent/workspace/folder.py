@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from node_agent.errors import AgentError
 from node_agent.workspace.sealed_file import SealedWriter, read_sealed
 from soterone.crypto.files import write_private
 from soterone.domain.ids import QueryId, query_id
@@ -20,7 +21,7 @@ KEY_BYTES = 32
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}\Z")
 
 
-class WorkspaceError(Exception):
+class WorkspaceError(AgentError):
     """A workspace cannot be used; the text says what to do."""
 
 
