@@ -27,7 +27,7 @@ class AgentStream:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.told: set[tuple[str, str]] = set()
+        self.told: set[str] = set()
         self._acknowledged = 0
         self._waiting: list[pb.CoordinatorMessage] = []
         self._wake = asyncio.Event()
