@@ -100,7 +100,7 @@ class ChainClient:
 
     async def commitment_of(self, query_id: QueryId) -> int:
         """What the query's slot commits to, 208 bits: compare with `Opening.commitment`."""
-        (commitment,) = await self._read("QueryLedger", "commitmentOf", hash_bytes(query_id))
+        commitment, *_ = await self._read("QueryLedger", "stateOf", hash_bytes(query_id))
         return int(commitment)
 
     async def query_id_of(self, customer: Account, salt: bytes) -> QueryId:
