@@ -19,7 +19,6 @@ from node_agent.logs import configure_logs
 from node_agent.network import Network
 from node_agent.settings import load_settings
 from node_agent.work import QueryWork
-from node_agent.work import QueryWork
 from soterone.rpc.channels import BindError
 
 LogFile = Annotated[Path | None, typer.Option("--log-file", help="Where logs go instead of stderr.")]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from node_agent.engines.base import Engine, Limits
 from node_agent.sessions.backoff import Backoff
@@ -21,7 +22,9 @@ from soterone.crypto.accounts import Signer
 from soterone.crypto.certificates import TlsIdentity
 from soterone.crypto.messages import Domain
 from soterone.domain.ids import Account
-from soterone.rpc.generated.coordinator_pb2_grpc import AgentsAsyncStub
+
+if TYPE_CHECKING:
+    from soterone.rpc.generated.coordinator_pb2_grpc import AgentsAsyncStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class AgentContext:
     directory: Directory
     datasets: Datasets
     policy: Policy
-    coordinator: AgentsAsyncStub
+    coordinator: "AgentsAsyncStub"
     engine: Engine
     workspaces: Workspaces
     status_of: StatusOf

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
+from typing import TYPE_CHECKING
 
 import grpc.aio
 
@@ -10,7 +11,9 @@ from node_agent.engines.base import Progress
 from node_agent.sessions.states import Fence
 from soterone.domain.ids import QueryId, hash_bytes
 from soterone.rpc.generated.coordinator_pb2 import ProgressReport
-from soterone.rpc.generated.coordinator_pb2_grpc import AgentsAsyncStub
+
+if TYPE_CHECKING:
+    from soterone.rpc.generated.coordinator_pb2_grpc import AgentsAsyncStub
 
 CALL_SECONDS = 3.0
 MINIMUM_INTERVAL_SECONDS = 0.3
@@ -42,7 +45,7 @@ def described(progress: Progress) -> tuple[str, float, str] | None:
 class ProgressReporter:
     """Queues reports and sends them in order; of two waiting ones of a phase the newer goes."""
 
-    def __init__(self, coordinator: AgentsAsyncStub, query: QueryId) -> None:
+    def __init__(self, coordinator: "AgentsAsyncStub", query: QueryId) -> None:
         self._coordinator = coordinator
         self._query = hash_bytes(query)
         self._waiting: deque[ProgressReport] = deque(maxlen=KEPT_REPORTS)
