@@ -7,21 +7,13 @@ import {
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SplitPause} from "./access/SplitPause.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
+import {IReputationLedger} from "./interfaces/IReputationLedger.sol";
+import {NodeSlot, NodeWord} from "./libraries/NodeSlot.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title The register of nodes: two storage slots each, the full values in events.
 /// @notice No endpoint, name or profile stands here, only hashes. A pause stops registrations, never exits or updates.
 contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
-    /// @dev 248 bits, so that one read tells all that other contracts ask.
-    struct Entry {
-        address operator;
-        uint8 roles;
-        uint32 version;
-        NodeStatus status;
-        bool suspended;
-        uint32 incarnation;
-    }
-
     /// @notice May suspend and readmit nodes; meant for the detectors' quorum.
     bytes32 public constant SUSPENDER_ROLE = keccak256("SUSPENDER_ROLE");
 
@@ -37,8 +29,9 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
         keccak256("Unregistration(address node,uint32 incarnation,uint64 deadline)");
     uint8 private constant ALL_ROLES = 7;
 
-    mapping(address node => Entry) private _entries;
+    mapping(address node => NodeWord) private _words;
     mapping(address node => bytes32) private _commitments;
+    IReputationLedger private _reputationLedger;
 
     constructor(
         uint48 adminDelaySeconds,
@@ -59,9 +52,10 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
         Signatures.check(r.node, digest, nodeSignature);
         if (r.operator != r.node) Signatures.check(r.operator, digest, operatorSignature);
 
-        _entries[r.node] = Entry(r.operator, r.roles, r.version, NodeStatus.Active, false, r.incarnation);
+        _words[r.node] = NodeSlot.pack(r.operator, r.roles, r.version, r.incarnation);
         _commitments[r.node] = _commit(r.tlsKeyHash, r.profileHash, 1);
         emit NodeRegistered(r.node, r.operator, r.incarnation, r.roles, r.version, r.tlsKeyHash, r.profileHash);
+        if (r.incarnation > 1 && address(_reputationLedger) != address(0)) _reputationLedger.renew(r.node);
     }
 
     /// @inheritdoc INodeRegistry
@@ -73,16 +67,15 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
     ) external {
         _checkValues(u.node, u.roles, u.tlsKeyHash);
         Signatures.checkDeadline(u.deadline);
-        Entry memory entry = _registered(u.node, u.incarnation);
+        NodeWord word = _registered(u.node, u.incarnation);
         if (
             u.profileVersion == 0 ||
             _commitments[u.node] != _commit(previousTlsKeyHash, previousProfileHash, u.profileVersion - 1)
         ) revert NodeRegistryBadPrevious(u.node, u.profileVersion);
         Signatures.check(u.node, _hashTypedDataV4(keccak256(abi.encode(UPDATE_TYPEHASH, u))), signature);
 
-        entry.roles = u.roles;
-        entry.version = u.version;
-        _entries[u.node] = entry;
+        NodeWord next = NodeSlot.pack(word.operator(), u.roles, u.version, u.incarnation);
+        _words[u.node] = next.withSuspension(word.isSuspended());
         _commitments[u.node] = _commit(u.tlsKeyHash, u.profileHash, u.profileVersion);
         emit NodeUpdated(u.node, u.profileVersion, u.roles, u.version, u.tlsKeyHash, u.profileHash);
     }
@@ -90,41 +83,53 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
     /// @inheritdoc INodeRegistry
     function unregister(Unregistration calldata x, bytes calldata signature) external {
         Signatures.checkDeadline(x.deadline);
-        Entry memory entry = _registered(x.node, x.incarnation);
+        NodeWord word = _registered(x.node, x.incarnation);
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(UNREGISTRATION_TYPEHASH, x)));
         if (!Signatures.isAuthorised(x.node, digest, signature)) {
-            Signatures.check(entry.operator, digest, signature);
+            Signatures.check(word.operator(), digest, signature);
         }
 
-        entry.roles = 0;
-        entry.version = 0;
-        entry.status = NodeStatus.Gone;
-        _entries[x.node] = entry;
+        _words[x.node] = word.gone();
         delete _commitments[x.node];
         emit NodeUnregistered(x.node, x.incarnation);
     }
 
     /// @inheritdoc INodeRegistry
     function setSuspended(address node, bool suspended) external onlyRole(SUSPENDER_ROLE) {
-        Entry memory entry = _entries[node];
-        if (entry.status == NodeStatus.None) revert NodeRegistryNotRegistered(node);
-        if (entry.suspended == suspended) revert NodeRegistrySuspensionUnchanged(node, suspended);
-        _entries[node].suspended = suspended;
+        NodeWord word = _words[node];
+        if (!word.isKnown()) revert NodeRegistryNotRegistered(node);
+        if (word.isSuspended() == suspended) revert NodeRegistrySuspensionUnchanged(node, suspended);
+        _words[node] = word.withSuspension(suspended);
         emit NodeSuspended(node, suspended);
     }
 
     /// @inheritdoc INodeRegistry
+    function setReputationLedger(IReputationLedger reputationLedger) external onlyRole(DEFAULT_ADMIN_ROLE) {
+        if (address(reputationLedger) == address(0)) revert NodeRegistryZeroAddress();
+        if (address(_reputationLedger) != address(0)) {
+            revert NodeRegistryReputationLedgerSet(address(_reputationLedger));
+        }
+        _reputationLedger = reputationLedger;
+        emit ReputationLedgerSet(address(reputationLedger));
+    }
+
+    /// @inheritdoc INodeRegistry
     function nodeOf(address node) external view returns (Node memory) {
-        Entry memory entry = _entries[node];
-        NodeStatus status = entry.status == NodeStatus.Active && entry.suspended
-            ? NodeStatus.Suspended
-            : entry.status;
-        return Node(entry.operator, entry.roles, entry.version, status, entry.incarnation, _commitments[node]);
+        NodeWord word = _words[node];
+        return
+            Node(
+                word.operator(),
+                word.roles(),
+                word.version(),
+                word.status(),
+                word.incarnation(),
+                _commitments[node]
+            );
     }
 
     /// @inheritdoc INodeRegistry
     function operatorOf(address node) external view returns (address) {
-        return _entries[node].operator;
+        return _words[node].operator();
     }
 
     /// @inheritdoc INodeRegistry
@@ -144,18 +149,16 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
         address second
     ) external view returns (address operator) {
         operator = eligibleOperator(node, role);
-        if (operator == _entries[first].operator || operator == _entries[second].operator) {
+        if (operator == _words[first].operator() || operator == _words[second].operator()) {
             revert NodeRegistrySharedOperator(operator);
         }
     }
 
     /// @inheritdoc INodeRegistry
     function eligibleOperator(address node, uint8 role) public view returns (address) {
-        Entry memory entry = _entries[node];
-        if (entry.status != NodeStatus.Active || entry.suspended || entry.roles & role == 0) {
-            revert NodeRegistryNotEligible(node, role);
-        }
-        return entry.operator;
+        NodeWord word = _words[node];
+        if (!word.isEligible(role)) revert NodeRegistryNotEligible(node, role);
+        return word.operator();
     }
 
     function _checkValues(address node, uint8 roles, bytes32 tlsKeyHash) private pure {
@@ -164,18 +167,18 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
     }
 
     function _checkNewcomer(Registration calldata r) private view {
-        Entry memory entry = _entries[r.node];
-        if (entry.status == NodeStatus.Active) revert NodeRegistryAlreadyRegistered(r.node);
-        if (entry.suspended) revert NodeRegistrySuspended(r.node);
-        uint32 expected = entry.incarnation + 1;
+        NodeWord word = _words[r.node];
+        if (word.isRegistered()) revert NodeRegistryAlreadyRegistered(r.node);
+        if (word.isSuspended()) revert NodeRegistrySuspended(r.node);
+        uint32 expected = word.incarnation() + 1;
         if (r.incarnation != expected) revert NodeRegistryBadIncarnation(r.node, expected, r.incarnation);
     }
 
-    function _registered(address node, uint32 incarnation) private view returns (Entry memory entry) {
-        entry = _entries[node];
-        if (entry.status != NodeStatus.Active) revert NodeRegistryNotRegistered(node);
-        if (entry.incarnation != incarnation) {
-            revert NodeRegistryBadIncarnation(node, entry.incarnation, incarnation);
+    function _registered(address node, uint32 incarnation) private view returns (NodeWord word) {
+        word = _words[node];
+        if (!word.isRegistered()) revert NodeRegistryNotRegistered(node);
+        if (word.incarnation() != incarnation) {
+            revert NodeRegistryBadIncarnation(node, word.incarnation(), incarnation);
         }
     }
 

@@ -231,7 +231,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         uint256 epoch = _epoch();
         unchecked {
             for (uint256 i = 0; i < count; ++i) {
-                (uint256 node, uint256 observation) = sheet.at(i);
+                (uint256 node, uint256 observation) = sheet.row(i);
                 settlement |= observation << (8 * i);
                 (uint256 good, uint256 bad) = ReputationMath.settleEvidence(observation);
                 _observe(node, queryId, epoch, good, bad);
@@ -263,7 +263,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         uint256 settlement = _openSettlement(queryId);
         uint256 count = sheet.count();
         for (uint256 i = 0; i < count; ++i) {
-            (uint256 node, uint256 rating) = sheet.at(i);
+            (uint256 node, uint256 rating) = sheet.row(i);
             uint256 index = participants.find(_account(node));
             if (index == participants.length) revert ReputationLedgerNotParticipant(queryId, _account(node));
             unchecked {
@@ -289,7 +289,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         _standings[customer] = (week << 40) | ((counted + 1) << 32) | updated;
         uint256 epoch = _epoch();
         for (uint256 i = 0; i < count; ++i) {
-            (uint256 node, uint256 rating) = sheet.at(i);
+            (uint256 node, uint256 rating) = sheet.row(i);
             (uint256 good, uint256 bad) = ReputationMath.feedbackEvidence(rating, credibility);
             _observe(node, queryId, epoch, good, bad);
         }
@@ -354,7 +354,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     function _checkStrangers(address customer, Sheet sheet) private view {
         uint256 count = sheet.count();
         for (uint256 i = 0; i < count; ++i) {
-            (uint256 row, ) = sheet.at(i);
+            (uint256 row, ) = sheet.row(i);
             address node = _account(row);
             if (customer == node || REGISTRY.operatorOf(node) == customer) {
                 revert ReputationLedgerSelfFeedback(customer, node);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IReputationLedger} from "./IReputationLedger.sol";
+
 /// @title Who takes part: accounts, operators, roles and the keys that peers pin.
 /// @notice Every order comes from the node by EIP-712 signature (EOA or ERC-1271), relayed by anybody, or from the
 /// node itself with an empty signature. Domain: name `SoterOne`, version `1`, chain id, this contract.
@@ -73,8 +75,10 @@ interface INodeRegistry {
     );
     event NodeUnregistered(address indexed node, uint32 incarnation);
     event NodeSuspended(address indexed node, bool suspended);
+    event ReputationLedgerSet(address reputationLedger);
 
     error NodeRegistryZeroAddress();
+    error NodeRegistryReputationLedgerSet(address reputationLedger);
     error NodeRegistryZeroTlsKeyHash(address node);
     error NodeRegistryBadRoles(uint8 roles);
     error NodeRegistryBadIncarnation(address node, uint32 expected, uint32 given);
@@ -110,6 +114,9 @@ interface INodeRegistry {
 
     /// @notice SUSPENDER_ROLE only. A suspension outlives unregistration.
     function setSuspended(address node, bool suspended) external;
+
+    /// @notice DEFAULT_ADMIN_ROLE, once: the ledger that renews the record of an account that registers again.
+    function setReputationLedger(IReputationLedger reputationLedger) external;
 
     function nodeOf(address node) external view returns (Node memory);
 

@@ -54,9 +54,9 @@ library RatingSheet {
 
     /// @notice The values of a row, which must exist. Reverts unless the percentage is one; the account is as it was
     /// copied.
-    function at(Sheet sheet, uint256 row) internal pure returns (uint256 account, uint256 percentage) {
+    function row(Sheet sheet, uint256 index) internal pure returns (uint256 account, uint256 percentage) {
         assembly ("memory-safe") {
-            let cursor := add(sheet, shl(5, add(row, 1)))
+            let cursor := add(sheet, shl(5, add(index, 1)))
             account := mload(cursor)
             percentage := mload(add(cursor, shl(5, add(mload(sheet), 1))))
         }

@@ -165,6 +165,7 @@ class _Deployer:
             *admin,
         )
         self._grant_all(parameters, registry, queries, reputation)
+        self._introduce(registry, reputation)
         start_block = min(one.deployed_block for one in self._deployed.values())
         return Deployment(self._client.eth.chain_id, start_block, parameters, self._deployed)
 
@@ -198,6 +199,11 @@ class _Deployer:
             self._grant(contract, "PAUSER_ROLE", parameters.pauser or self._account.address)
             if parameters.unpauser:
                 self._grant(contract, "UNPAUSER_ROLE", parameters.unpauser)
+
+    def _introduce(self, registry: Contract, reputation: Contract) -> None:
+        call = registry.functions.setReputationLedger(reputation.address)
+        self._mined(call.transact({"from": self._account.address}), "introducing ReputationLedger")
+        self._announce(f"NodeRegistry renews records at {reputation.address}")
 
     def _grant(self, contract: Contract, role: str, account: str) -> None:
         role_id = contract.functions[role]().call()
