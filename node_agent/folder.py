@@ -60,11 +60,6 @@ class DataFolder:
         """The agent's SQLite file."""
         return self.path / "agent.sqlite3"
 
-    @property
-    def workspaces(self) -> Path:
-        """One folder a running query."""
-        return self.path / "workspaces"
-
     def create(self) -> None:
         """Make the folder when absent; its owner alone may look inside."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
