@@ -133,6 +133,12 @@ class ChainClient:
         (credibility,) = await self._read("ReputationLedger", "credibilityOf", customer)
         return int(credibility)
 
+    async def periods(self) -> tuple[int, int]:
+        """The lengths of an epoch and of a feedback week, in seconds: constructor parameters."""
+        (epoch_seconds,) = await self._read("ReputationLedger", "EPOCH_SECONDS")
+        (week_seconds,) = await self._read("ReputationLedger", "WEEK_SECONDS")
+        return int(epoch_seconds), int(week_seconds)
+
     async def settlement_of(self, query_id: QueryId) -> Settlement:
         """What was observed of a query's participants."""
         settlement = await self._read("ReputationLedger", "settlementOf", hash_bytes(query_id))

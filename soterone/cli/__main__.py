@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from soterone.cli import catalog, login, queries
+from soterone.cli import audit, catalog, login, queries
 from soterone.cli.output import errors
 from soterone.client.errors import ClientError, Unreachable
 from soterone.crypto.accounts import KeystoreError
@@ -19,6 +19,7 @@ app.command()(catalog.nodes)
 app.command()(catalog.reputation)
 app.add_typer(queries.app, name="query")
 app.command()(queries.rate)
+app.command()(audit.audit)
 
 
 def main() -> None:

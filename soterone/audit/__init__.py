@@ -1,0 +1,1 @@
+"""The auditor: rebuilds every node, lifecycle and score from the chain's events alone and compares."""
