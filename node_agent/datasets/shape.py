@@ -71,11 +71,17 @@ def _check_header(path: Path) -> None:
             "The file is empty or not a CSV table: its first line must hold the column names."
         )
     names = next(csv.reader([first], _dialect(first)))
-    if any(_VALUE.fullmatch(name.strip()) for name in names):
-        raise BadTableError("The first line of the file looks like values: put the column names there.")
+    _check_no_values(names)
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise BadTableError(f"The column name '{twice}' stands twice in the first line: give each its own.")
+
+
+def _check_no_values(names: list[str]) -> None:
+    if any(_VALUE.fullmatch(name.strip()) for name in names):
+        raise BadTableError(
+            "The column names look like values: put names in the first line, with a letter in each."
+        )
 
 
 def _dialect(line: str) -> type[csv.Dialect]:
@@ -88,8 +94,10 @@ def _dialect(line: str) -> type[csv.Dialect]:
 def _check_names(names: list[str]) -> None:
     if len(names) < 2:
         raise BadTableError(
-            "The table has one column only: a dataset needs a key and at least one other column."
+            "The table reads as one column only: a dataset needs a key and at least one other column, and in a"
+            " CSV file every row has as many fields as the header."
         )
+    _check_no_values(names)
     if len(names) > MAX_COLUMNS:
         raise BadTableError(f"The table has {len(names)} columns: the catalog takes {MAX_COLUMNS} at most.")
     if any(not 1 <= len(name) <= 128 or _UNSAFE_NAME.search(name) for name in names):
