@@ -6,14 +6,31 @@ It walks every table there is, so that a new one cannot be forgotten.
 import secrets
 from collections.abc import Iterable
 
-from sqlalchemy import Column, LargeBinary, String, Table, func, literal, select, text, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    LargeBinary,
+    String,
+    Table,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
+from coordinator.database import database_now
+from coordinator.models.chain import OutboxEntry
+from coordinator.models.queries import Participant, Query
+from soterone.chain.outbox import RowState
 from soterone.crypto.accounts import account as checksummed
 from soterone.domain.ids import Account
 
 _MARKER = "0" * 24
+_DAY_SECONDS = 86_400
 
 
 def pseudonym() -> Account:
@@ -58,9 +75,34 @@ async def _replace_bytes(
 ) -> None:
     old, new = bytes.fromhex(account[2:]), bytes.fromhex(stand_in[2:])
     keys = list(table.primary_key.columns)
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    position = func.instr(column, old) if sqlite else func.position(literal(old).op("IN")(column))
-    rows = await session.execute(select(*keys, column).where(position > 0))
+    rows = await session.execute(select(*keys, column).where(_contains(session, column, old)))
     for *key, value in rows.all():
         here = [part == found for part, found in zip(keys, key, strict=True)]
         await session.execute(update(table).where(*here).values({column: value.replace(old, new)}))
+
+
+async def is_free(session: AsyncSession, account: Account) -> bool:
+    """Return whether nothing that is still to be written on chain names the account, so that it may be scrubbed.
+
+    Transactions on their way name it, and so will the settlement of a query that ended less than a day ago.
+    """
+    data: Column[bytes] = SQLModel.metadata.tables["outbox"].c.data
+    on_the_way = select(col(OutboxEntry.id)).where(
+        col(OutboxEntry.state).in_((RowState.DUE, RowState.SENT)),
+        _contains(session, data, bytes.fromhex(account[2:])),
+    )
+    names = select(col(Participant.query_id)).where(col(Participant.account) == account)
+    unsettled = select(col(Query.id)).where(
+        or_(col(Query.customer) == account, col(Query.id).in_(names)),
+        col(Query.dispatched_at).is_not(None),
+        col(Query.settled_at).is_(None),
+        or_(col(Query.ended_at).is_(None), col(Query.ended_at) > database_now() - _DAY_SECONDS),
+    )
+    found = await session.scalar(select(or_(on_the_way.exists(), unsettled.exists())))
+    return not found
+
+
+def _contains(session: AsyncSession, column: Column[bytes], part: bytes) -> ColumnElement[bool]:
+    if session.get_bind().dialect.name == "sqlite":
+        return func.instr(column, part) > 0
+    return func.position(literal(part).op("IN")(column)) > 0

@@ -1,6 +1,6 @@
 """All SQL over nonces and tokens."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from coordinator.database import database_now
 from coordinator.models.accounts import AccessToken, UsedNonce
+from coordinator.models.queries import Query, StoredShare
 
 
 async def use_nonce(session: AsyncSession, nonce_hash: str, expires_at: float) -> bool:
@@ -39,6 +40,29 @@ async def token_account(session: AsyncSession, token_hash: str) -> str | None:
 async def revoke_tokens(session: AsyncSession, account: str) -> None:
     """Delete every token of an account."""
     await session.execute(delete(AccessToken).where(col(AccessToken.account) == account))
+
+
+async def delete_results(session: AsyncSession, customer: str) -> list[str]:
+    """Forget the results of a customer's queries and what was for its eyes; returns the blobs nobody needs now."""
+    mine = select(col(Query.id)).where(col(Query.customer) == customer)
+    deleted = await session.scalars(
+        delete(StoredShare)
+        .where(col(StoredShare.query_id).in_(mine))
+        .returning(col(StoredShare.share_hash))
+        .execution_options(synchronize_session=False)
+    )
+    blobs = set(deleted)
+    await session.execute(
+        update(Query)
+        .where(col(Query.customer) == customer)
+        .values(name="deleted", result_key="0x", signature="")
+    )
+    kept = set(
+        await session.scalars(
+            select(col(StoredShare.share_hash)).where(col(StoredShare.share_hash).in_(blobs))
+        )
+    )
+    return sorted(blobs - kept)
 
 
 async def delete_expired(session: AsyncSession) -> None:

@@ -12,9 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from coordinator.accounts import repository
-from coordinator.accounts.errors import NotSignedIn, SignInRefused
+from coordinator.accounts.errors import NotSignedIn, SignInRefused, StillANode, StillBusy
 from coordinator.context import Context
+from coordinator.nodes import repository as nodes
+from coordinator.queries.statistics import unfinished_of
+from coordinator.scrubbing import is_free, scrub
 from coordinator.signatures import signed_by
+from coordinator.wakeups import Topic
 from soterone.crypto.accounts import account as checksummed
 from soterone.crypto.siwe import SignInError, SignInMessage, parse_sign_in, sign_in_digest
 from soterone.domain.ids import Account, hash32
@@ -65,6 +69,26 @@ async def account_of_token(context: Context, token: str) -> Account:
     if account is None:
         raise NotSignedIn()
     return Account(account)
+
+
+async def delete_account(context: Context, account: Account) -> None:
+    """Forget a customer: tokens and results go, its queries stay in other people's history under a pseudonym.
+
+    StillANode or StillBusy while something of it has not ended.
+    """
+    async with context.database.transaction() as session:
+        if await nodes.get(session, account) is not None:
+            raise StillANode(account)
+        unfinished = await unfinished_of(session, account)
+        if unfinished or not await is_free(session, account):
+            raise StillBusy(max(unfinished, 1))
+        await repository.revoke_tokens(session, account)
+        blobs = await repository.delete_results(session, account)
+        await scrub(session, account)
+    for blob in blobs:
+        await context.results.delete(blob)
+    context.wakeups.notify(Topic.SCRUBBED)
+    await context.database.purge()
 
 
 def sign_in_domain(context: Context) -> str:
