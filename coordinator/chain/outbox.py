@@ -1,26 +1,17 @@
 """The outbox as its writers see it: a row in the transaction that decided it, later sent by the sender."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coordinator.database import database_now
-from coordinator.models.chain import OutboxRow
+from coordinator.models.chain import OutboxEntry
 from soterone.chain.calls import Call
+from soterone.chain.outbox import RowState
 
 _DESCRIPTION_LENGTH = 200
-
-
-class OutboxState(StrEnum):
-    """`WAITING` to be signed, `SENT` from the signing on, `MINED` or `REVERTED` once in a block."""
-
-    WAITING = "waiting"
-    SENT = "sent"
-    MINED = "mined"
-    REVERTED = "reverted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +22,33 @@ class OutboxKey:
     action: str
     generation: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.business_id}:{self.action}:{self.generation}"
+
 
 def key(business_id: str, action: str, generation: int = 0) -> OutboxKey:
-    """Return the name of a transaction: a query id or an account, what is done, and in which generation."""
+    """Return the name of a transaction: a query id or another business id, what is done, in which generation."""
     return OutboxKey(business_id, action, generation)
 
 
-async def enqueue(session: AsyncSession, name: OutboxKey, call: Call) -> bool:
+async def enqueue(session: AsyncSession, name: OutboxKey, call: Call, gas_limit: int | None = None) -> bool:
     """Write a transaction to send in the present database transaction; False when it was written before.
 
-    Notify `Topic.OUTBOX` after the commit.
+    A row with a gas limit is sent without trying it out first. Notify `Topic.OUTBOX` after the commit.
     """
     if await find(session, name) is not None:
         return False
     session.add(
-        OutboxRow(
+        OutboxEntry(
+            key=str(name),
             business_id=name.business_id,
             action=name.action,
             generation=name.generation,
             recipient=call.to,
             data=call.data,
             description=call.description[:_DESCRIPTION_LENGTH],
-            state=OutboxState.WAITING,
+            gas_limit=gas_limit,
+            state=RowState.DUE,
             created_at=float((await session.scalar(select(database_now()))) or 0.0),
         )
     )
@@ -60,21 +56,24 @@ async def enqueue(session: AsyncSession, name: OutboxKey, call: Call) -> bool:
     return True
 
 
-async def find(session: AsyncSession, name: OutboxKey) -> OutboxRow | None:
-    """Return the row of a name, None when nobody wrote it."""
-    found = await session.scalars(
-        select(OutboxRow).where(
-            col(OutboxRow.business_id) == name.business_id,
-            col(OutboxRow.action) == name.action,
-            col(OutboxRow.generation) == name.generation,
-        )
-    )
-    return found.first()
+async def find(session: AsyncSession, name: OutboxKey) -> OutboxEntry | None:
+    """Return the row of a name, None when nobody wrote it. `error` says why a reverted one was refused."""
+    return (await session.scalars(select(OutboxEntry).where(col(OutboxEntry.key) == str(name)))).first()
 
 
-async def rows_of(session: AsyncSession, business_id: str) -> list[OutboxRow]:
-    """Return every transaction about a query or an account, oldest first."""
+async def rows_of(session: AsyncSession, business_id: str) -> list[OutboxEntry]:
+    """Return every transaction about a query or another business id, oldest first."""
     found = await session.scalars(
-        select(OutboxRow).where(col(OutboxRow.business_id) == business_id).order_by(col(OutboxRow.id))
+        select(OutboxEntry).where(col(OutboxEntry.business_id) == business_id).order_by(col(OutboxEntry.id))
     )
     return list(found)
+
+
+async def depth(session: AsyncSession) -> dict[str, int]:
+    """Return how many transactions are due and how many sent but not mined."""
+    rows = await session.execute(
+        select(col(OutboxEntry.state), func.count())
+        .where(col(OutboxEntry.state).in_((RowState.DUE, RowState.SENT)))
+        .group_by(col(OutboxEntry.state))
+    )
+    return {str(RowState.DUE): 0, str(RowState.SENT): 0} | dict(rows.tuples().all())

@@ -2,47 +2,58 @@
 
 from typing import ClassVar
 
-from sqlalchemy import Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import Index, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
 from coordinator.models.columns import account_field, bytes_field, hash_field
 
 
-class OutboxRow(SQLModel, table=True):
-    """A transaction that was decided together with the rows it announces; (business_id, action, generation) is its
-    name, so that nothing is announced twice.
+class OutboxEntry(SQLModel, table=True):
+    """A transaction that was decided together with the rows it announces. `key` is its name, made of business id,
+    action and generation, so that nothing is announced twice; `state` is a `soterone.chain.outbox.RowState`.
 
-    `raw` are the signed bytes, saved before they are sent; fees in wei as text, beyond 64 bits.
+    `transaction_hash` and the block are those of the attempt that was mined.
     """
 
     __tablename__: ClassVar[str] = "outbox"
-    __table_args__ = (
-        UniqueConstraint("business_id", "action", "generation"),
-        Index("outbox_by_nonce", "sender", "nonce"),
-    )
 
     id: int | None = Field(default=None, primary_key=True)
-    business_id: str = hash_field()
+    key: str = Field(max_length=160, unique=True)
+    business_id: str = Field(max_length=66, index=True)
     action: str = Field(max_length=32)
     generation: int = 0
     recipient: str = account_field()
     data: bytes = Field(sa_type=LargeBinary)
     description: str = Field(default="", max_length=200)
+    gas_limit: int | None = bytes_field(default=None)
     state: str = Field(max_length=16, index=True)
-    sender: str = account_field(default="")
-    nonce: int | None = bytes_field(default=None)
-    raw: bytes | None = Field(default=None, sa_type=LargeBinary)
-    transaction_hash: str | None = hash_field(default=None, index=True)
-    gas: int | None = bytes_field(default=None)
-    max_fee_wei: str = Field(default="0", max_length=80)
-    priority_fee_wei: str = Field(default="0", max_length=80)
+    sender: str = account_field(default="", index=True)
     created_at: float
-    signed_at: float | None = None
-    claimed_until: float = 0.0
+    transaction_hash: str | None = hash_field(default=None)
     block_number: int | None = bytes_field(default=None)
     block_hash: str | None = hash_field(default=None)
+    gas_used: int | None = bytes_field(default=None)
     error_name: str = Field(default="", max_length=80)
     error: str = Field(default="", sa_type=Text)
+
+
+class OutboxAttempt(SQLModel, table=True):
+    """A signed transaction of an entry, saved before it is sent; all attempts of an entry have one nonce.
+
+    Fees in wei as text, as they go beyond 64 bits.
+    """
+
+    __tablename__: ClassVar[str] = "outbox_attempts"
+
+    entry: int = Field(primary_key=True, foreign_key="outbox.id", ondelete="CASCADE")
+    number: int = Field(primary_key=True)
+    transaction_hash: str = hash_field(index=True)
+    raw: bytes = Field(sa_type=LargeBinary)
+    nonce: int = bytes_field()
+    gas_limit: int = bytes_field()
+    max_fee_wei: str = Field(max_length=80)
+    priority_fee_wei: str = Field(max_length=80)
+    signed_at: float
 
 
 class TrailBlock(SQLModel, table=True):

@@ -17,7 +17,8 @@ class Query(SQLModel, table=True):
 
     `signature` is empty until the customer signed; `failure_reason` 0 beside a failed status means that the
     chain never took the order. `announced_hash` is on its way to the chain, which makes it `result_hash`.
-    `due_at` is when the reconciler must look again, None when nothing is left to do.
+    `cleaned_up` needs the chain's word (`cleanup_tx`) and every participant's. `due_at` is when the reconciler
+    must look again, None when nothing is left to do.
     """
 
     __tablename__: ClassVar[str] = "queries"
@@ -50,12 +51,13 @@ class Query(SQLModel, table=True):
     end_tx: str | None = hash_field(default=None)
     announced_hash: str | None = hash_field(default=None)
     result_hash: str | None = hash_field(default=None)
+    announced_reason: int | None = None
     failure_reason: int | None = None
     failure_sentence: str = Field(default="", max_length=500)
     failure_node: str | None = account_field(default=None)
+    cleanup_tx: str | None = hash_field(default=None)
     settled_at: float | None = None
     due_at: float | None = Field(default=None, index=True)
-    lease_until: float = 0.0
 
 
 class Participant(SQLModel, table=True):

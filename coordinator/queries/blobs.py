@@ -4,6 +4,8 @@ import asyncio
 import errno
 import os
 import secrets
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 from eth_utils import keccak
@@ -46,9 +48,19 @@ class BlobStore:
             await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
             self._used_bytes = None
 
-    async def names(self) -> set[Hash32]:
-        """Return the hashes of all blobs."""
-        return {hash32(path.stem) for path in await asyncio.to_thread(self._files)}
+    async def keep_only(self, names: Collection[str], grace_seconds: float) -> int:
+        """Forget blobs that are not among `names` and older than the grace; returns how many."""
+        async with self._writing:
+            forgotten = await asyncio.to_thread(self._forget_others, names, time.time() - grace_seconds)
+            self._used_bytes = None if forgotten else self._used_bytes
+        return forgotten
+
+    def _forget_others(self, names: Collection[str], before: float) -> int:
+        others = [path for path in self._files() if f"0x{path.stem}" not in names]
+        old = [path for path in others if path.stat().st_mtime < before]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
 
     def _path(self, name: str) -> Path:
         digest = hash32(name)[2:]

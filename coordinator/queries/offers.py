@@ -44,6 +44,13 @@ async def release(session: AsyncSession, query_id: str) -> None:
     )
 
 
+async def drop(session: AsyncSession, query_id: str) -> None:
+    """Close the offers of a query that has ended: its nodes know it from the chain."""
+    await session.execute(
+        update(Offer).where(col(Offer.query_id) == query_id).values(state=OfferState.DROPPED)
+    )
+
+
 async def pending_offers(session: AsyncSession, nodes: Collection[Account]) -> list[PendingOffer]:
     """Return the unanswered, unexpired offers to any of the nodes. Repeating it repeats them: agents take an
     offer that they know already as the same."""

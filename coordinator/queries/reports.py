@@ -144,7 +144,7 @@ async def record_cleanup(context: Context, node: Account, notice: CleanupNotice)
         participant.cleaned_at = await repository.now(session)
         participant.cleanup_signature = f"0x{notice.signature.hex()}"
         await repository.add_event(session, query.id, "node-cleaned-up", {"node": node})
-        await repository.wake(session, query)
+        await repository.note_cleaned(session, query)
     context.wakeups.notify(Topic.QUERIES)
 
 

@@ -156,3 +156,28 @@ async def wake(session: AsyncSession, query: Query) -> None:
     """Make a query due for the reconciler now."""
     query.due_at = await now(session)
     await session.flush()
+
+
+async def note_cleaned(session: AsyncSession, query: Query) -> None:
+    """Say that a query is cleaned up once the chain and every participant have said so."""
+    left = [
+        one
+        for one in await participants_of(session, query.id)
+        if one.cleaned_at is None and one.lost_generation is None
+    ]
+    cleaned = query.cleanup_tx is not None and not left
+    if cleaned and not query.cleaned_up:
+        await add_event(session, query.id, "cleaned-up")
+    query.cleaned_up = cleaned
+    await session.flush()
+
+
+async def share_hashes(session: AsyncSession) -> set[str]:
+    """Return the hashes of all blobs that rows name."""
+    return set(await session.scalars(select(col(StoredShare.share_hash))))
+
+
+async def counts_by_status(session: AsyncSession) -> dict[str, int]:
+    """Return how many queries there are in each status."""
+    rows = await session.execute(select(col(Query.status), func.count()).group_by(col(Query.status)))
+    return dict(rows.tuples().all())

@@ -1,0 +1,142 @@
+"""What confirmed events do to the rows, inside the transaction that moves the follower's cursor."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from coordinator.chain.projection import project
+from coordinator.chain.sql_cursor import SqlCursorTransaction
+from coordinator.models.chain import ChainLog
+from coordinator.models.queries import Query
+from coordinator.nodes import events as nodes
+from coordinator.queries import repository
+from soterone.chain.events import (
+    Event,
+    LogPosition,
+    NodeRegistered,
+    NodeSuspended,
+    NodeUnregistered,
+    NodeUpdated,
+)
+from soterone.chain.records import Block, BlockRef
+from soterone.domain.failures import FailureReason
+from soterone.domain.ids import Hash32
+
+_TOLD = {
+    "QueryDispatched": "dispatched",
+    "QueryCompleted": "completed",
+    "QueryFailed": "failed",
+    "QueryCleanup": "cleanup-announced",
+    "QuerySettled": "settled",
+    "FeedbackGiven": "feedback-given",
+    "ReputationUpdated": "reputation-updated",
+}
+"""Events that a query's customer is told of, by the kind of the query's event."""
+
+
+class CoordinatorHandler:
+    """Keeps every event as a log row, projects queries from their rows and hands node events to the node manager."""
+
+    async def apply(self, transaction: SqlCursorTransaction, block: Block, events: Sequence[Event]) -> None:
+        """See `soterone.chain.cursor.Handler`."""
+        session = transaction.session
+        fresh: list[Event] = []
+        touched: dict[str, None] = {}
+        for event in events:
+            log = log_of(event, block.timestamp)
+            if await session.get(ChainLog, _identity(log)) is not None:
+                continue
+            session.add(log)
+            await session.flush()
+            fresh.append(event)
+            await _apply_to_nodes(session, event)
+            if log.query_id is not None:
+                touched[log.query_id] = None
+        for query_id in touched:
+            await project(session, query_id)
+        for event in fresh:
+            await _tell(session, event)
+
+    async def undo(
+        self, transaction: SqlCursorTransaction, removed: Sequence[BlockRef], ancestor: BlockRef | None
+    ) -> None:
+        """See `soterone.chain.cursor.Handler`."""
+        session = transaction.session
+        above = col(ChainLog.block_number) > (-1 if ancestor is None else ancestor.number)
+        newest_first = (col(ChainLog.block_number).desc(), col(ChainLog.log_index).desc())
+        gone = list(await session.scalars(select(ChainLog).where(above).order_by(*newest_first)))
+        await session.execute(delete(ChainLog).where(above))
+        for log in gone:
+            if log.name == NodeRegistered.__name__:
+                await nodes.registration_undone(session, _registration(log))
+        for query_id in dict.fromkeys(log.query_id for log in gone if log.query_id):
+            await project(session, query_id)
+            if await repository.get(session, query_id) is not None:
+                await repository.add_event(session, query_id, "chain-reorganised")
+
+
+def log_of(event: Event, block_time: int) -> ChainLog:
+    """Return the row of an event."""
+    position, data = event.position, _data(event)
+    return ChainLog(
+        chain_id=position.chain_id,
+        block_hash=position.block_hash,
+        transaction_hash=position.transaction_hash,
+        log_index=position.log_index,
+        block_number=position.block_number,
+        block_time=block_time,
+        name=type(event).__name__,
+        query_id=data.get("query_id"),
+        node=data.get("node"),
+        data_json=json.dumps(data, separators=(",", ":")),
+    )
+
+
+def _identity(log: ChainLog) -> tuple[int, str, str, int]:
+    return log.chain_id, log.block_hash, log.transaction_hash, log.log_index
+
+
+def _data(event: Event) -> dict[str, Any]:
+    data = asdict(event)
+    del data["position"]
+    return data
+
+
+def _registration(log: ChainLog) -> NodeRegistered:
+    position = LogPosition(
+        log.chain_id, log.block_number, log.log_index, Hash32(log.block_hash), Hash32(log.transaction_hash)
+    )
+    data = json.loads(log.data_json)
+    names = [one.name for one in fields(NodeRegistered) if one.name != "position"]
+    return NodeRegistered(position, **{name: data[name] for name in names})
+
+
+async def _apply_to_nodes(session: AsyncSession, event: Event) -> None:
+    match event:
+        case NodeRegistered():
+            await nodes.registered(session, event)
+        case NodeUpdated():
+            await nodes.updated(session, event)
+        case NodeUnregistered():
+            await nodes.unregistered(session, event)
+        case NodeSuspended():
+            await nodes.suspended(session, event)
+
+
+async def _tell(session: AsyncSession, event: Event) -> None:
+    kind = _TOLD.get(type(event).__name__)
+    data = _data(event)
+    query = await session.get(Query, data.get("query_id", ""))
+    if kind is None or query is None:
+        return
+    told = {name: value for name, value in data.items() if name not in ("query_id", "customer")}
+    told |= {"tx": event.position.transaction_hash, "block": event.position.block_number}
+    if kind == "failed":
+        kind = "cancelled" if data["reason"] == FailureReason.CANCELLED else kind
+        told["sentence"] = query.failure_sentence
+    await repository.add_event(session, query.id, kind, told)

@@ -1,0 +1,68 @@
+"""The follower and the sender as services of the coordinator: each may run alone in a process of its own."""
+
+import asyncio
+from collections.abc import Callable
+
+from coordinator.chain import outbox
+from coordinator.chain.handler import CoordinatorHandler
+from coordinator.chain.sql_cursor import SqlCursorStore, SqlCursorTransaction
+from coordinator.chain.sql_outbox import SqlOutbox
+from coordinator.context import Context
+from coordinator.wakeups import Topic, Wakeups
+from soterone.chain.follower import Follower
+from soterone.chain.sender import Sender, SendingPolicy
+from soterone.crypto.accounts import Signer
+
+_LOOK_SECONDS = 5.0
+
+
+class FollowerService:
+    """Follows the contracts' events into the database."""
+
+    def __init__(self, context: Context) -> None:
+        settings = context.settings
+        self.follower: Follower[SqlCursorTransaction] = Follower(
+            context.chain,
+            SqlCursorStore(context.database, context.wakeups),
+            CoordinatorHandler(),
+            confirmations=settings.confirmations,
+            poll_seconds=settings.chain_poll_seconds,
+            ws_url=settings.chain_ws,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until `stop`."""
+        await self.follower.run(stop)
+
+
+class SenderService:
+    """Sends what stands in the outbox from the coordinator's account."""
+
+    def __init__(self, context: Context, signer: Signer, policy: SendingPolicy | None = None) -> None:
+        self._context = context
+        self.sender = Sender(
+            context.chain, signer, SqlOutbox(context.database, context.wakeups), policy or SendingPolicy()
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop`; woken by `Topic.OUTBOX`."""
+        async with asyncio.TaskGroup() as tasks:
+            waker = tasks.create_task(_wake(self._context.wakeups, self.sender.wake))
+            depth = tasks.create_task(self._measure())
+            await self.sender.run(stop)
+            waker.cancel()
+            depth.cancel()
+
+    async def _measure(self) -> None:
+        while True:
+            async with self._context.database.reading() as session:
+                for state, count in (await outbox.depth(session)).items():
+                    self._context.metrics.outbox_depth.labels(state).set(count)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _wake(wakeups: Wakeups, wake: Callable[[], None]) -> None:
+    with wakeups.listen(Topic.OUTBOX) as bell:
+        while True:
+            if await bell.wait(_LOOK_SECONDS):
+                wake()

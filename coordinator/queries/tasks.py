@@ -1,0 +1,227 @@
+"""The reconciler: looks at each query that is due, lets `decide` say what follows, and does it in one transaction."""
+
+import asyncio
+
+import structlog
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from coordinator.chain import outbox
+from coordinator.context import Context
+from coordinator.models.queries import Offer, OfferState, Query
+from coordinator.queries import offers, proposals, repository
+from coordinator.queries.facts import Situation, conduct_of, situation_of
+from coordinator.queries.lapses import lapse
+from coordinator.queries.orders import opening_of
+from coordinator.resources import service as resources
+from coordinator.wakeups import Topic
+from soterone.chain.calls import NOBODY, Call, CallBuilder
+from soterone.chain.openings import result_hash
+from soterone.domain.failures import FailureReason
+from soterone.domain.ids import QueryId, hash32, hash_bytes
+from soterone.domain.lifecycle import (
+    Action,
+    AnnounceCleanup,
+    AnnounceCompletion,
+    AnnounceFailure,
+    Announcement,
+    FreeReservations,
+    Lapse,
+    MoveTo,
+    QueryFacts,
+    Settle,
+    Stage,
+    decide,
+    next_due,
+    observations,
+)
+
+_log = structlog.get_logger()
+_AT_ONCE = 50
+_EXPIRE = "expire"
+_EXPIRE_MARGIN_SECONDS = 60.0
+_RETRY_SECONDS = 5.0
+_SWEEP_SECONDS = 30.0
+_OFFER_MEMORY_SECONDS = 3600.0
+_BLOB_GRACE_SECONDS = 3600.0
+
+
+class Reconciler:
+    """Any number may run; each due query is locked by one of them (SQLite: one at a time anyway)."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._calls = CallBuilder(context.chain.contracts.addresses)
+        self._swept_at = float("-inf")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Reconcile until `stop`: at every wake-up, and when the next query is due."""
+        with self._context.wakeups.listen(Topic.QUERIES, Topic.CHAIN) as bell:
+            stopper = asyncio.create_task(stop.wait())
+            stopper.add_done_callback(lambda _: bell.ring())
+            try:
+                while not stop.is_set():
+                    await bell.wait(await self._guarded_cycle())
+            finally:
+                stopper.cancel()
+
+    async def _guarded_cycle(self) -> float:
+        try:
+            for sentence in await self.cycle():
+                _log.info("reconciled", sentence=sentence)
+            await self._sweep()
+            return await self._pause()
+        except Exception:
+            _log.exception("reconciler_failed")
+            return self._context.limits.reconcile_seconds
+
+    async def cycle(self) -> list[str]:
+        """Handle every query that is due now, once; one sentence for each about which something was done."""
+        async with self._context.database.reading() as session:
+            now = await repository.now(session)
+            due = await session.scalars(
+                select(col(Query.id))
+                .where(col(Query.due_at) <= now)
+                .order_by(col(Query.due_at))
+                .limit(_AT_ONCE)
+            )
+            identifiers = list(due)
+        sentences = [await self._guarded(identifier) for identifier in identifiers]
+        return [sentence for sentence in sentences if sentence]
+
+    async def _guarded(self, query_id: str) -> str:
+        try:
+            return await self._reconcile(query_id)
+        except Exception:
+            _log.exception("query_not_reconciled", query_id=query_id)
+            async with self._context.database.transaction() as session:
+                later = await repository.now(session) + _RETRY_SECONDS
+                await session.execute(update(Query).where(col(Query.id) == query_id).values(due_at=later))
+            return ""
+
+    async def _reconcile(self, query_id: str) -> str:
+        async with self._context.database.transaction() as session:
+            query = await session.get(Query, query_id, with_for_update={"skip_locked": True})
+            if query is None:
+                return ""
+            now = await repository.now(session)
+            situation = await situation_of(session, query, self._context.limits.final_depth_blocks)
+            actions = decide(situation.facts, now)
+            done = [await self._act(session, situation, action) for action in actions]
+            done.append(await self._expire(session, situation, now))
+            said = [words for words in done if words]
+            if await session.get(Query, query_id) is not None:
+                query.due_at = now if said else self._next_look(situation.facts, now)
+        if said:
+            self._context.wakeups.notify(Topic.OUTBOX, Topic.OFFERS, Topic.QUERIES)
+        return f"query {query_id}: {', '.join(said)}" if said else ""
+
+    def _next_look(self, facts: QueryFacts, now: float) -> float | None:
+        soon = now + self._context.limits.reconcile_seconds
+        if facts.ended_on_chain:
+            over = facts.cleaned_on_chain and Announcement.SETTLE in facts.announced
+            return None if over else soon
+        if facts.stage.terminal:
+            return None
+        return soon if facts.dispatched_at is not None else max(next_due(facts) or soon, soon)
+
+    async def _act(self, session: AsyncSession, situation: Situation, action: Action) -> str:
+        query = situation.query
+        match action:
+            case Lapse(sentence):
+                return await self._lapse(session, situation, sentence)
+            case MoveTo(stage):
+                query.status = stage
+                await repository.add_event(session, query.id, stage)
+                return f"is {stage} now"
+            case AnnounceCompletion():
+                return await self._complete(session, situation)
+            case AnnounceFailure():
+                return await self._fail(session, situation, action)
+            case AnnounceCleanup():
+                call = self._calls.cleanup(QueryId(query.id))
+                return await self._send(session, query, Announcement.CLEANUP, 0, call)
+            case Settle():
+                opening = opening_of(query, situation.participants)
+                percents = observations(conduct_of(situation))
+                call = self._calls.settle(QueryId(query.id), opening, percents)
+                return await self._send(session, query, Announcement.SETTLE, 0, call)
+            case FreeReservations():
+                await resources.release(session, query.id)
+                await offers.drop(session, query.id)
+                return "freed its nodes"
+
+    async def _lapse(self, session: AsyncSession, situation: Situation, sentence: str) -> str:
+        if situation.facts.stage is Stage.PROPOSED:
+            await proposals.forget(session, situation.query.id)
+            return "was forgotten, as its nodes never answered"
+        refused = situation.facts.dispatch_refused is not None
+        await lapse(session, situation.query, Stage.FAILED if refused else Stage.CANCELLED, sentence)
+        return f"lapsed: {sentence}"
+
+    async def _complete(self, session: AsyncSession, situation: Situation) -> str:
+        query = situation.query
+        hashes = [hash_bytes(one) if one else None for one in situation.share_hashes()]
+        opening = opening_of(query, situation.participants)
+        call = self._calls.complete(QueryId(query.id), opening, hashes)
+        said = await self._send(session, query, Announcement.COMPLETE, query.generation, call)
+        if said:
+            query.announced_hash = hash32(result_hash(hashes))
+        return said
+
+    async def _fail(self, session: AsyncSession, situation: Situation, failure: AnnounceFailure) -> str:
+        query = situation.query
+        opening = opening_of(query, situation.participants)
+        call = self._calls.fail(QueryId(query.id), opening, failure.reason, failure.node or NOBODY)
+        said = await self._send(session, query, Announcement.FAIL, query.generation, call)
+        if not said:
+            return ""
+        query.announced_reason, query.failure_sentence = int(failure.reason), failure.sentence
+        data = {"reason": int(failure.reason), "sentence": failure.sentence, "node": failure.node}
+        await repository.add_event(session, query.id, "failing", data)
+        return f"{said} ({failure.reason.name}: {failure.sentence})"
+
+    async def _expire(self, session: AsyncSession, situation: Situation, now: float) -> str:
+        """Close a query that nothing else closed, once anybody may."""
+        query = situation.query
+        if query.dispatched_at is None or query.end_tx is not None:
+            return ""
+        longest = query.max_run_seconds + query.result_retry_seconds + query.cleanup_grace_seconds
+        if now < query.dispatched_at + longest + _EXPIRE_MARGIN_SECONDS:
+            return ""
+        call = self._calls.expire(QueryId(query.id), opening_of(query, situation.participants))
+        query.announced_reason = int(FailureReason.ABANDONED)
+        query.failure_sentence = FailureReason.ABANDONED.sentence
+        return await self._send(session, query, _EXPIRE, query.generation, call)
+
+    async def _send(
+        self, session: AsyncSession, query: Query, action: str, generation: int, call: Call
+    ) -> str:
+        written = await outbox.enqueue(session, outbox.key(query.id, action, generation), call)
+        return f"sends {action}" if written else ""
+
+    async def _pause(self) -> float:
+        async with self._context.database.reading() as session:
+            now = await repository.now(session)
+            due = await session.scalar(select(func.min(Query.due_at)))
+        longest = self._context.limits.reconcile_seconds
+        return longest if due is None else min(longest, max(0.0, due - now))
+
+    async def _sweep(self) -> None:
+        """Now and then: free lapsed reservations, forget old offers, count, and drop bytes that no row names."""
+        started = asyncio.get_running_loop().time()
+        if started - self._swept_at < _SWEEP_SECONDS:
+            return
+        self._swept_at = started
+        async with self._context.database.transaction() as session:
+            await resources.delete_expired(session)
+            old = await repository.now(session) - _OFFER_MEMORY_SECONDS
+            over = col(Offer.state).in_((OfferState.DROPPED, OfferState.RELEASED, OfferState.REFUSED))
+            await session.execute(delete(Offer).where(over, col(Offer.asked_at) < old))
+        async with self._context.database.reading() as session:
+            named = await repository.share_hashes(session)
+            counts = await repository.counts_by_status(session)
+        await self._context.results.keep_only(named, _BLOB_GRACE_SECONDS)
+        for stage in Stage:
+            self._context.metrics.queries.labels(stage).set(counts.get(stage, 0))
