@@ -12,12 +12,13 @@ from soterone.audit.registry import RegistryReplay, replay_registry
 from soterone.audit.report import Check, Report
 from soterone.audit.scores import ScoreReplay, replay_scores
 from soterone.chain.client import ChainClient
+from soterone.chain.records import QueryState
 
 
 async def audit(chain: ChainClient) -> Report:
     """Audit one deployment from its first block to the head. ChainError when the chain cannot be read."""
     history = await read_history(chain)
-    registry, lifecycles = replay_registry(history.events), replay_lifecycles(history.events)
+    registry, lifecycles = replay_registry(history.events), replay_lifecycles(history)
     scores = replay_scores(history, *await chain.periods())
     checks = (
         Check("registrations follow each other", len(registry.nodes), tuple(registry.contradictions)),

@@ -1,8 +1,8 @@
 """Every query's life as its events tell it, with whatever breaks the rules. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from soterone.audit.history import History
 from soterone.chain.events import (
     Event,
     FeedbackGiven,
@@ -28,11 +28,12 @@ _ENDED = (
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """A query after its events so far."""
+    """A query after its events so far; `time` (s) is that of its dispatch, after the end that of its end."""
 
     opening: Opening
     status: QueryStatus = QueryStatus.DISPATCHED
     generation: int = 0
+    time: int = 0
     settled: bool = False
 
     @property
@@ -48,19 +49,19 @@ class LifecycleReplay:
     queries: dict[QueryId, Lifecycle] = field(default_factory=dict)
     contradictions: list[str] = field(default_factory=list)
 
-    def apply(self, event: Event) -> None:
-        """Take in the next event; those that are about no query are passed over."""
+    def apply(self, event: Event, time: int) -> None:
+        """Take in the next event with its block's timestamp (seconds); those that are about no query are passed over."""
         match event:
             case QueryDispatched():
-                self._dispatch(event)
+                self._dispatch(event, time)
             case ReplacementLimit():
                 self._limit(event)
             case MPCUpdated():
                 self._replace(event)
             case QueryCompleted():
-                self._complete(event)
+                self._complete(event, time)
             case QueryFailed():
-                self._end(event.query_id, QueryStatus.FAILED)
+                self._fail(event, time)
             case QueryCleanup():
                 self._clean(event.query_id)
             case QuerySettled():
@@ -68,7 +69,7 @@ class LifecycleReplay:
             case FeedbackGiven():
                 self._feedback(event)
 
-    def _dispatch(self, event: QueryDispatched) -> None:
+    def _dispatch(self, event: QueryDispatched, time: int) -> None:
         if event.query_id in self.queries:
             self._complain(event.query_id, "was dispatched twice")
             return
@@ -76,9 +77,8 @@ class LifecycleReplay:
             hash_bytes(event.spec_hash), hash_bytes(event.result_key_hash), event.max_run_seconds,
             event.result_retry_seconds, event.cleanup_grace_seconds, 0,
         )  # fmt: skip
-        self.queries[event.query_id] = Lifecycle(
-            Opening(Roster(event.customer, event.owners, event.mpcs), terms)
-        )
+        opening = Opening(Roster(event.customer, event.owners, event.mpcs), terms)
+        self.queries[event.query_id] = Lifecycle(opening, time=time)
 
     def _limit(self, event: ReplacementLimit) -> None:
         query = self._running(event.query_id, "was given a replacement limit")
@@ -101,19 +101,21 @@ class LifecycleReplay:
         opening = query.opening.replaced(event.old_mpc, event.new_mpc)
         self.queries[event.query_id] = replace(query, opening=opening, generation=event.generation)
 
-    def _complete(self, event: QueryCompleted) -> None:
+    def _complete(self, event: QueryCompleted, time: int) -> None:
         query = self._running(event.query_id, "was completed")
         if query is None:
             return
         if event.generation != query.generation:
             self._complain(event.query_id, f"was completed in generation {event.generation}")
         opening = query.opening.completed(hash_bytes(event.result_hash))
-        self.queries[event.query_id] = replace(query, opening=opening, status=QueryStatus.COMPLETED)
+        self.queries[event.query_id] = replace(
+            query, opening=opening, status=QueryStatus.COMPLETED, time=time
+        )
 
-    def _end(self, query_id: QueryId, status: QueryStatus) -> None:
-        query = self._running(query_id, "failed")
+    def _fail(self, event: QueryFailed, time: int) -> None:
+        query = self._running(event.query_id, "failed")
         if query:
-            self.queries[query_id] = replace(query, status=status)
+            self.queries[event.query_id] = replace(query, status=QueryStatus.FAILED, time=time)
 
     def _clean(self, query_id: QueryId) -> None:
         cleaned = {
@@ -155,9 +157,9 @@ class LifecycleReplay:
         self.contradictions.append(f"query {query_id} {what}")
 
 
-def replay_lifecycles(events: Iterable[Event]) -> LifecycleReplay:
+def replay_lifecycles(history: History) -> LifecycleReplay:
     """Replay a chain's events."""
     replay = LifecycleReplay()
-    for event in events:
-        replay.apply(event)
+    for event in history.events:
+        replay.apply(event, history.time_of(event))
     return replay
