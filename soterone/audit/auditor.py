@@ -47,10 +47,9 @@ async def _query_storage(chain: ChainClient, replay: LifecycleReplay) -> Check:
     wrong = []
     for query_id, expected in replay.queries.items():
         state = await chain.status_of(query_id)
-        if (state.status, state.generation) != (expected.status, expected.generation):
-            wrong.append(
-                f"query {query_id} is {state.status.name} on chain, its events give {expected.status.name}"
-            )
+        announced = QueryState(expected.status, expected.generation, expected.time)
+        if state != announced:
+            wrong.append(f"query {query_id} is {state} on chain, its events give {announced}")
         if await chain.commitment_of(query_id) != expected.opening.commitment():
             wrong.append(
                 f"query {query_id} commits to other participants, terms or result than were announced"

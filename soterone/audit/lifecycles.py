@@ -50,7 +50,7 @@ class LifecycleReplay:
     contradictions: list[str] = field(default_factory=list)
 
     def apply(self, event: Event, time: int) -> None:
-        """Take in the next event with its block's timestamp (seconds); those that are about no query are passed over."""
+        """Take in the next event with its block's timestamp (seconds); others than a query's are passed over."""
         match event:
             case QueryDispatched():
                 self._dispatch(event, time)
