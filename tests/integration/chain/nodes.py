@@ -1,5 +1,6 @@
 """Nodes and queries on a real chain, as the tests of this folder need them."""
 
+import asyncio
 import time
 from itertools import count
 
@@ -70,8 +71,9 @@ async def signed(chain: ChainClient, sender: Signer, call: Call, *, nonce: int |
 async def mined(chain: ChainClient, sender: Signer, call: Call) -> Receipt:
     attempt = await signed(chain, sender, call)
     await chain.send_raw(attempt.raw)
-    receipt = await chain.receipt(attempt.transaction_hash)
-    assert receipt is not None
+    async with asyncio.timeout(5):
+        while (receipt := await chain.receipt(attempt.transaction_hash)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
     assert receipt.succeeded
     return receipt
 

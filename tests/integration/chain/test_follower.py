@@ -1,0 +1,332 @@
+"""The follower on real chains that reorganise, restart, go silent and are too large for one answer."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from fixtures.chain import Anvil
+from nodes import mined, registering, signed
+
+from soterone.chain.client import ChainClient
+from soterone.chain.cursor import InMemoryCursorStore, MemoryCursorTransaction
+from soterone.chain.errors import CursorMovedError, RpcError
+from soterone.chain.events import Event, NodeRegistered
+from soterone.chain.follower import Follower
+from soterone.chain.json_rpc import JsonRpc
+from soterone.chain.records import Block, BlockRef
+from soterone.crypto.accounts import Signer
+from soterone.domain.roles import Role
+
+
+class Journal:
+    """A handler that keeps what stands, in order; applied events leave it when they are undone."""
+
+    def __init__(self) -> None:
+        self.applied: list[tuple[Block, Event, float]] = []
+        self.undone: list[BlockRef | None] = []
+        self.fail_once = False
+
+    async def apply(
+        self, transaction: MemoryCursorTransaction, block: Block, events: Sequence[Event]
+    ) -> None:
+        if self.fail_once:
+            self.fail_once = False
+            raise OSError("the disk is full")
+        self.applied += [(block, event, time.monotonic()) for event in events]
+
+    async def undo(
+        self, transaction: MemoryCursorTransaction, removed: Sequence[BlockRef], ancestor: BlockRef | None
+    ) -> None:
+        self.undone.append(ancestor)
+        gone = {one.hash for one in removed}
+        self.applied = [one for one in self.applied if one[0].hash not in gone]
+
+    @property
+    def nodes(self) -> list[str]:
+        return [event.node for _, event, _ in self.applied if isinstance(event, NodeRegistered)]
+
+
+class Following:
+    """A follower that runs, with its store and journal."""
+
+    def __init__(self, client: ChainClient, **options: Any) -> None:
+        self.store, self.journal, self.stop = InMemoryCursorStore(), Journal(), asyncio.Event()
+        self.follower = Follower(client, self.store, self.journal, **options)
+
+
+@asynccontextmanager
+async def following(client: ChainClient, **options: Any) -> AsyncIterator[Following]:
+    running = Following(client, **options)
+    task = asyncio.create_task(running.follower.run(running.stop))
+    try:
+        yield running
+    finally:
+        running.stop.set()
+        await asyncio.wait_for(task, 5)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 (the condition is a reading of many things)
+            await asyncio.sleep(0.005)
+
+
+async def register(chain: ChainClient, node: Signer) -> None:
+    await mined(chain, node, registering(chain, node, Role.MPC_NODE))
+
+
+async def test_backfill_and_new_events_arrive_once_and_in_order(
+    own_chain: ChainClient, signers: list[Signer]
+) -> None:
+    for node in signers[:3]:
+        await register(own_chain, node)
+    async with following(own_chain, poll_seconds=0.05) as running:
+        await until(lambda: len(running.journal.nodes) == 3)
+        for node in signers[3:5]:
+            await register(own_chain, node)
+        await until(lambda: len(running.journal.nodes) == 5)
+        assert running.journal.nodes == [one.account for one in signers[:5]]
+        block, event, _ = running.journal.applied[0]
+        assert (event.position.block_number, event.position.block_hash) == (block.number, block.hash)
+        head = await own_chain.head()
+        assert running.follower.confirmed == (await running.store.trail())[0] == head.ref
+        assert running.follower.seen == head
+        assert running.follower.answer_age_seconds is not None
+
+
+async def test_a_websocket_wakes_within_a_tenth_of_a_second(
+    own_chain: ChainClient, own_anvil: Anvil, signers: list[Signer]
+) -> None:
+    async with following(own_chain, poll_seconds=30, ws_url=own_anvil.ws_url) as running:
+        await until(lambda: running.follower.head_watch_connected)
+        latencies = []
+        for index, node in enumerate(signers):
+            attempt = await signed(own_chain, node, registering(own_chain, node, Role.MPC_NODE))
+            sent_at = time.monotonic()
+            await own_chain.send_raw(attempt.raw)
+            await until(lambda count=index: len(running.journal.nodes) > count)  # type: ignore[misc]
+            latencies.append(running.journal.applied[-1][2] - sent_at)
+        assert max(latencies) < 0.1, latencies
+
+
+async def test_a_reorganisation_is_undone_and_the_new_branch_applied(
+    own_chain: ChainClient, own_anvil: Anvil, signers: list[Signer]
+) -> None:
+    await register(own_chain, signers[0])
+    kept = (await own_chain.head()).ref
+    async with following(own_chain, poll_seconds=0.05) as running:
+        await until(lambda: running.follower.confirmed == kept)
+        for node in signers[1:3]:
+            await register(own_chain, node)
+        await until(lambda: len(running.journal.nodes) == 3)
+        own_anvil.rpc("anvil_reorg", 2, [])
+        await until(lambda: running.journal.undone == [kept])
+        assert running.journal.nodes == [signers[0].account]
+        await register(own_chain, signers[4])
+        await until(lambda: running.journal.nodes == [signers[0].account, signers[4].account])
+        assert running.journal.undone == [kept]
+
+
+async def test_the_same_transaction_in_another_block_is_undone_and_applied_again(
+    own_chain: ChainClient, own_anvil: Anvil, signers: list[Signer]
+) -> None:
+    async with following(own_chain, poll_seconds=0.05) as running:
+        attempt = await signed(own_chain, signers[0], registering(own_chain, signers[0], Role.MPC_NODE))
+        await own_chain.send_raw(attempt.raw)
+        await until(lambda: len(running.journal.nodes) == 1)
+        before = running.journal.applied[0][1].position
+        own_anvil.rpc("anvil_reorg", 1, [])
+        await until(lambda: running.journal.nodes == [])
+        await own_chain.send_raw(attempt.raw)
+        await until(lambda: len(running.journal.nodes) == 1)
+        after = running.journal.applied[0][1].position
+        assert after.transaction_hash == before.transaction_hash
+        assert after.block_hash != before.block_hash
+
+
+async def test_a_rollback_is_noticed_with_the_next_block(
+    own_chain: ChainClient, own_anvil: Anvil, signers: list[Signer]
+) -> None:
+    async with following(own_chain, poll_seconds=0.05, ws_url=own_anvil.ws_url) as running:
+        await register(own_chain, signers[0])
+        await register(own_chain, signers[1])
+        await until(lambda: len(running.journal.nodes) == 2)
+        own_anvil.rpc("anvil_rollback", 1)
+        own_anvil.rpc("evm_mine")
+        await until(lambda: running.journal.nodes == [signers[0].account])
+
+
+async def test_confirmations_hold_back_what_a_reorganisation_may_take(
+    own_chain: ChainClient, own_anvil: Anvil, signers: list[Signer]
+) -> None:
+    async with following(own_chain, poll_seconds=0.05, confirmations=3) as running:
+        await register(own_chain, signers[0])
+        registered = (await own_chain.head()).number
+        own_anvil.rpc("evm_mine")
+        await until(lambda: running.follower.seen is not None and running.follower.seen.number > registered)
+        await asyncio.sleep(0.1)
+        assert running.journal.nodes == []
+        own_anvil.rpc("evm_mine")
+        await until(lambda: running.journal.nodes == [signers[0].account])
+        own_anvil.rpc("anvil_reorg", 2, [])
+        await asyncio.sleep(0.2)
+        assert running.journal.undone == []
+
+
+async def test_a_restarted_node_is_followed_on(
+    own_chain: ChainClient, own_anvil: Anvil, signers: list[Signer]
+) -> None:
+    async with following(own_chain, poll_seconds=0.05, ws_url=own_anvil.ws_url) as running:
+        await register(own_chain, signers[0])
+        await until(lambda: len(running.journal.nodes) == 1)
+        own_anvil.stop()
+        await asyncio.sleep(0.3)
+        own_anvil.start()
+        await register(own_chain, signers[1])
+        await until(lambda: running.journal.nodes == [one.account for one in signers[:2]])
+        assert running.journal.undone == []
+        await until(lambda: running.follower.head_watch_connected)
+
+
+async def test_asking_goes_on_when_the_websocket_is_refused(
+    own_chain: ChainClient, signers: list[Signer]
+) -> None:
+    async with following(own_chain, poll_seconds=0.05, ws_url="ws://127.0.0.1:1") as running:
+        await register(own_chain, signers[0])
+        await until(lambda: len(running.journal.nodes) == 1)
+        assert not running.follower.head_watch_connected
+
+
+class Relay:
+    """A TCP relay to a node's WebSocket that can stop passing anything on, or drop every connection."""
+
+    def __init__(self, port: int) -> None:
+        self._target, self._writers = port, list[asyncio.StreamWriter]()
+        self.frozen, self.connections = False, 0
+
+    async def start(self) -> str:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def drop(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+    async def close(self) -> None:
+        self._server.close()
+        await self.drop()
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections, self.frozen = self.connections + 1, False
+        node_reader, node_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers += [writer, node_writer]
+        await asyncio.gather(self._pass_on(reader, node_writer), self._pass_on(node_reader, writer))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                if not self.frozen:
+                    writer.write(data)
+        except OSError:
+            pass
+        writer.close()
+
+
+@pytest.fixture
+async def relay(own_anvil: Anvil) -> AsyncIterator[Relay]:
+    made = Relay(int(own_anvil.url.rsplit(":", 1)[1]))
+    yield made
+    await made.close()
+
+
+async def test_a_dropped_websocket_is_made_again(
+    own_chain: ChainClient, relay: Relay, signers: list[Signer]
+) -> None:
+    async with following(own_chain, poll_seconds=30, ws_url=await relay.start()) as running:
+        await until(lambda: running.follower.head_watch_connected)
+        await relay.drop()
+        await register(own_chain, signers[0])
+        await until(lambda: len(running.journal.nodes) == 1)
+        await until(lambda: running.follower.head_watch_connected)
+        assert relay.connections == 2
+
+
+async def test_a_silent_websocket_is_dropped_by_the_watchdog(
+    own_chain: ChainClient, relay: Relay, signers: list[Signer]
+) -> None:
+    async with following(own_chain, poll_seconds=0.05, ws_url=await relay.start()) as running:
+        await until(lambda: running.follower.head_watch_connected)
+        relay.frozen = True
+        async with asyncio.timeout(10):
+            for node in signers:
+                await register(own_chain, node)
+                await asyncio.sleep(0.5)
+                if relay.connections == 2:
+                    break
+        assert relay.connections == 2
+        assert not relay.frozen
+
+
+class NarrowRpc(JsonRpc):
+    """A node that answers at most `width` blocks of logs, as public ones do; it counts what it refused."""
+
+    width, refused = 4, 0
+
+    async def call(self, method: str, *parameters: Any) -> Any:
+        if method == "eth_getLogs" and "fromBlock" in parameters[0]:
+            span = int(parameters[0]["toBlock"], 16) - int(parameters[0]["fromBlock"], 16) + 1
+            if span > self.width:
+                self.refused += 1
+                raise RpcError(method, -32005, "query returned more than 10000 results")
+        return await super().call(method, *parameters)
+
+
+async def test_ranges_are_halved_until_the_node_answers(
+    own_chain: ChainClient, own_anvil: Anvil, signers: list[Signer]
+) -> None:
+    for node in signers[:4]:
+        own_anvil.rpc("anvil_mine", "0x10")
+        await register(own_chain, node)
+    async with ChainClient(narrow := NarrowRpc(own_anvil.url), own_chain.contracts) as client:
+        journal = Journal()
+        await Follower(client, InMemoryCursorStore(), journal).catch_up()
+        assert journal.nodes == [one.account for one in signers[:4]]
+        assert narrow.refused > 0
+
+
+async def test_a_handler_that_fails_gets_the_same_block_again(
+    own_chain: ChainClient, signers: list[Signer]
+) -> None:
+    await register(own_chain, signers[0])
+    store, journal = InMemoryCursorStore(), Journal()
+    journal.fail_once = True
+    follower = Follower(own_chain, store, journal)
+    with pytest.raises(OSError, match="disk is full"):
+        await follower.catch_up()
+    assert await store.trail() == []
+    await follower.catch_up()
+    assert journal.nodes == [signers[0].account]
+
+
+async def test_two_followers_of_one_cursor_advance_it_once_a_block(
+    own_chain: ChainClient, signers: list[Signer]
+) -> None:
+    for node in signers[:4]:
+        await register(own_chain, node)
+    store, journal = InMemoryCursorStore(), Journal()
+    followers = [Follower(own_chain, store, journal) for _ in range(2)]
+
+    async def persist(follower: Follower[MemoryCursorTransaction]) -> None:
+        while True:
+            with suppress(CursorMovedError):
+                await follower.catch_up()
+                break
+
+    await asyncio.gather(*(persist(one) for one in followers))
+    trail = await store.trail()
+    assert len({one.hash for one in trail}) == len(trail)
+    assert trail[0] == (await own_chain.head()).ref
