@@ -138,24 +138,23 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
         uint8 role
     ) external view returns (address[] memory operators) {
         operators = new address[](nodes.length);
-        for (uint256 i = 0; i < nodes.length; ++i) operators[i] = eligibleOperator(nodes[i], role);
+        for (uint256 i = 0; i < nodes.length; ++i) operators[i] = _eligibleOperator(nodes[i], role);
     }
 
     /// @inheritdoc INodeRegistry
-    function eligibleOperatorBeside(
+    function successorOperator(
         address node,
         uint8 role,
         address first,
         address second
     ) external view returns (address operator) {
-        operator = eligibleOperator(node, role);
+        operator = _eligibleOperator(node, role);
         if (operator == _words[first].operator() || operator == _words[second].operator()) {
             revert NodeRegistrySharedOperator(operator);
         }
     }
 
-    /// @inheritdoc INodeRegistry
-    function eligibleOperator(address node, uint8 role) public view returns (address) {
+    function _eligibleOperator(address node, uint8 role) private view returns (address) {
         NodeWord word = _words[node];
         if (!word.isEligible(role)) revert NodeRegistryNotEligible(node, role);
         return word.operator();

@@ -8,6 +8,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SplitPause} from "./access/SplitPause.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {IQueryLedger} from "./interfaces/IQueryLedger.sol";
+import {AddressList} from "./libraries/AddressList.sol";
 import {QueryCommitment} from "./libraries/QueryCommitment.sol";
 import {QuerySlot, QueryWord} from "./libraries/QuerySlot.sol";
 import {QueryRules} from "./libraries/QueryRules.sol";
@@ -17,7 +18,12 @@ import {Signatures} from "./libraries/Signatures.sol";
 /// @notice Dispatched leads to completed or failed, each of those once to cleaned up, and nothing leads back. A pause
 /// stops dispatch alone.
 contract QueryLedger is IQueryLedger, EIP712, SplitPause {
+    using AddressList for address[];
     using QueryCommitment for Opening;
+
+    struct Slot {
+        QueryWord word;
+    }
 
     /// @notice The management system: it announces successors, ends and cleanups.
     bytes32 public constant COORDINATOR_ROLE = keccak256("COORDINATOR_ROLE");
@@ -32,7 +38,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     /// @notice Where participants must be registered.
     INodeRegistry public immutable REGISTRY;
 
-    mapping(bytes32 queryId => QueryWord) private _queries;
+    mapping(bytes32 queryId => Slot) private _slots;
 
     constructor(
         INodeRegistry registry,
@@ -50,7 +56,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     ) external whenNotPaused returns (bytes32 queryId) {
         if (order.customer == address(0)) revert QueryLedgerZeroAddress();
         queryId = queryIdOf(order.customer, order.salt);
-        QueryStatus status = _queries[queryId].status();
+        QueryStatus status = _slots[queryId].word.status();
         if (status != QueryStatus.None) revert QueryLedgerWrongStatus(queryId, status);
         Signatures.checkDeadline(order.deadline);
         QueryRules.checkOrder(order);
@@ -58,7 +64,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
         bool insider = QueryRules.checkMembers(REGISTRY, order.customer, order.owners, order.mpcs);
 
         uint208 commitment = QueryCommitment.ofOrder(order);
-        _queries[queryId] = QuerySlot.pack(commitment, QueryStatus.Dispatched, 0, insider, block.timestamp);
+        _slots[queryId].word = QuerySlot.pack(commitment, QueryStatus.Dispatched, 0, insider, block.timestamp);
         _announce(queryId, order);
     }
 
@@ -71,28 +77,24 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     ) external onlyRole(COORDINATOR_ROLE) {
         QueryWord query = _opened(queryId, opening);
         uint8 generation = query.generation();
-        (uint256 index, bool insider) = QueryRules.checkReplacement(
+        (address successor, bool insider) = QueryRules.checkReplacement(
             REGISTRY,
             queryId,
             generation,
             opening,
             replacement
         );
-        _checkLossReport(queryId, generation, replacement, reporterSignature);
+        address lost = opening.participants.known(replacement.lostIndex);
+        address reporter = opening.participants.known(replacement.reporterIndex);
+        _checkLossReport(queryId, generation, lost, replacement.deadline, reporter, reporterSignature);
 
-        uint208 commitment = opening.afterReplacement(index, replacement.newMpc);
-        _queries[queryId] = QuerySlot.pack(
-            commitment,
-            QueryStatus.Dispatched,
-            ++generation,
-            insider || query.insider(),
-            query.time()
-        );
+        query = query.replaced(opening.afterReplacement(replacement.lostIndex, successor), insider);
+        _slots[queryId].word = query;
         emit MPCUpdated(
             queryId,
-            replacement.oldMpc,
-            replacement.newMpc,
-            generation,
+            lost,
+            successor,
+            query.generation(),
             replacement.seedBlock,
             replacement.candidates
         );
@@ -113,7 +115,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
 
         bytes32 resultHash = keccak256(abi.encodePacked(shareHashes));
         uint208 completed = QueryCommitment.withResult(commitment, resultHash);
-        _queries[queryId] = query.ended(completed, QueryStatus.Completed, block.timestamp);
+        _slots[queryId].word = query.ended(completed, QueryStatus.Completed, block.timestamp);
         emit QueryCompleted(queryId, query.generation(), resultHash);
     }
 
@@ -142,12 +144,10 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
 
     /// @inheritdoc IQueryLedger
     function cleanup(bytes32 queryId) external onlyRole(COORDINATOR_ROLE) {
-        QueryWord query = _queries[queryId];
-        QueryStatus status = query.status();
-        if (status == QueryStatus.Completed) status = QueryStatus.CompletedCleaned;
-        else if (status == QueryStatus.Failed) status = QueryStatus.FailedCleaned;
-        else revert QueryLedgerWrongStatus(queryId, status);
-        _queries[queryId] = query.ended(query.commitment(), status, query.time());
+        Slot storage slot = _slots[queryId];
+        QueryWord query = slot.word;
+        if (!query.awaitsCleanup()) revert QueryLedgerWrongStatus(queryId, query.status());
+        slot.word = query.cleaned();
         emit QueryCleanup(queryId);
     }
 
@@ -169,7 +169,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
         bytes32 queryId,
         Opening calldata opening
     ) external view returns (QueryStatus status, uint8 generation, uint32 time) {
-        QueryWord query = _queries[queryId];
+        QueryWord query = _slots[queryId].word;
         status = query.status();
         if (status == QueryStatus.None) revert QueryLedgerWrongStatus(queryId, status);
         _checkCommitment(queryId, query, opening.ofOpening(status));
@@ -178,7 +178,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
 
     /// @inheritdoc IQueryLedger
     function statusOf(bytes32 queryId) external view returns (QueryStatus status, uint8 generation, uint32 time) {
-        QueryWord query = _queries[queryId];
+        QueryWord query = _slots[queryId].word;
         return (query.status(), query.generation(), query.time());
     }
 
@@ -186,7 +186,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     function stateOf(
         bytes32 queryId
     ) external view returns (uint208 commitment, QueryStatus status, bool insider, uint32 time) {
-        QueryWord query = _queries[queryId];
+        QueryWord query = _slots[queryId].word;
         return (query.commitment(), query.status(), query.insider(), query.time());
     }
 
@@ -212,7 +212,7 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     }
 
     function _running(bytes32 queryId) private view returns (QueryWord query) {
-        query = _queries[queryId];
+        query = _slots[queryId].word;
         if (query.status() != QueryStatus.Dispatched) revert QueryLedgerWrongStatus(queryId, query.status());
     }
 
@@ -229,18 +229,18 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     function _checkLossReport(
         bytes32 queryId,
         uint8 generation,
-        Replacement calldata replacement,
+        address lost,
+        uint64 deadline,
+        address reporter,
         bytes calldata signature
     ) private view {
-        Signatures.checkDeadline(replacement.deadline);
-        bytes32 structHash = keccak256(
-            abi.encode(LOSS_REPORT_TYPEHASH, queryId, generation, replacement.oldMpc, replacement.deadline)
-        );
-        Signatures.check(replacement.reporter, _hashTypedDataV4(structHash), signature);
+        Signatures.checkDeadline(deadline);
+        bytes32 structHash = keccak256(abi.encode(LOSS_REPORT_TYPEHASH, queryId, generation, lost, deadline));
+        Signatures.check(reporter, _hashTypedDataV4(structHash), signature);
     }
 
     function _fail(bytes32 queryId, QueryWord query, uint8 reason, address node) private {
-        _queries[queryId] = query.ended(query.commitment(), QueryStatus.Failed, block.timestamp);
+        _slots[queryId].word = query.ended(query.commitment(), QueryStatus.Failed, block.timestamp);
         emit QueryFailed(queryId, reason, node);
     }
 }

@@ -123,12 +123,9 @@ interface INodeRegistry {
     /// @notice The operator of a node, zero when it was never registered; it stays readable after unregistration.
     function operatorOf(address node) external view returns (address);
 
-    /// @notice The operator of a node; reverts NodeRegistryNotEligible unless it is active with `role`.
-    function eligibleOperator(address node, uint8 role) external view returns (address);
-
-    /// @notice `eligibleOperator`, which must operate neither of two other nodes, whatever their status is by now;
-    /// reverts NodeRegistrySharedOperator when it does.
-    function eligibleOperatorBeside(
+    /// @notice As `eligibleOperators` for one node, whose operator must not be that of two others, whatever their status
+    /// is by now; else reverts NodeRegistrySharedOperator.
+    function successorOperator(
         address node,
         uint8 role,
         address first,

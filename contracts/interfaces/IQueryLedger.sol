@@ -58,15 +58,16 @@ interface IQueryLedger {
         bytes32 resultHash;
     }
 
-    /// @dev The replacement of a lost MPC node. `deadline` belongs to the LossReport(queryId, generation, lost,
-    /// deadline) that `reporter`, an owner or one of the other two nodes, signed.
+    /// @dev The replacement of a lost MPC node. `lostIndex` and `reporterIndex` count in `Opening.participants`,
+    /// `successorIndex` in `candidates`. `deadline` belongs to the LossReport(queryId, generation, lost, deadline) that
+    /// the reporter, an owner or one of the other two nodes, signed.
     struct Replacement {
-        address oldMpc;
-        address newMpc;
+        uint8 lostIndex;
+        uint8 reporterIndex;
+        uint8 successorIndex;
         uint64 seedBlock;
-        address[] candidates;
-        address reporter;
         uint64 deadline;
+        address[] candidates;
     }
 
     event QuerySubmitted(bytes32 indexed queryId, address indexed customer, bytes32 specHash);
@@ -109,12 +110,12 @@ interface IQueryLedger {
     error QueryLedgerBadTimers(uint32 maxRunSeconds, uint32 resultRetrySeconds, uint32 cleanupGraceSeconds);
     error QueryLedgerZeroSpecHash();
     error QueryLedgerZeroResultKeyHash();
-    error QueryLedgerNotMpc(bytes32 queryId, address node);
+    error QueryLedgerNotMpc(bytes32 queryId, uint256 index);
     error QueryLedgerNotParticipant(bytes32 queryId, address node);
     error QueryLedgerFormerMember(bytes32 queryId, address node);
     error QueryLedgerNoReplacementsLeft(bytes32 queryId, uint8 maximum);
-    error QueryLedgerNotReporter(bytes32 queryId, address reporter);
-    error QueryLedgerNotCandidate(bytes32 queryId, address node);
+    error QueryLedgerNotReporter(bytes32 queryId, uint256 index);
+    error QueryLedgerNotCandidate(bytes32 queryId, uint256 index);
     error QueryLedgerTooManyCandidates(uint256 candidates, uint256 maximum);
     error QueryLedgerBadSeedBlock(uint64 seedBlock);
     error QueryLedgerTooFewShares(bytes32 queryId, uint256 shares);

@@ -6,16 +6,26 @@ pragma solidity 0.8.37;
 library AddressList {
     error AddressListDirty();
 
+    /// @dev The element at `index`, which the caller knows to exist and to be clean.
+    function known(address[] calldata list, uint256 index) internal pure returns (address element) {
+        assembly ("memory-safe") {
+            element := calldataload(add(list.offset, shl(5, index)))
+        }
+    }
+
     /// @dev The index of the first element that equals `account`, or the length when none does.
     function find(address[] calldata list, address account) internal pure returns (uint256 index) {
         assembly ("memory-safe") {
-            for {} lt(index, list.length) {
-                index := add(index, 1)
+            let cursor := list.offset
+            let end := add(cursor, shl(5, list.length))
+            for {} lt(cursor, end) {
+                cursor := add(cursor, 32)
             } {
-                if eq(calldataload(add(list.offset, shl(5, index))), account) {
+                if eq(calldataload(cursor), account) {
                     break
                 }
             }
+            index := shr(5, sub(cursor, list.offset))
         }
     }
 

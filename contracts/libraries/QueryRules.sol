@@ -62,8 +62,8 @@ library QueryRules {
         return insider || _anyIs(operators, customer);
     }
 
-    /// @dev Who is lost, who says so, who follows.
-    /// @return index where the lost node stands among the participants.
+    /// @dev Who is lost, who says so, who follows. The opening has been checked.
+    /// @return successor the one drawn from the candidates.
     /// @return insider whether the customer is the successor, or operates it.
     function checkReplacement(
         INodeRegistry registry,
@@ -71,55 +71,59 @@ library QueryRules {
         uint8 generation,
         IQueryLedger.Opening calldata opening,
         IQueryLedger.Replacement calldata replacement
-    ) internal view returns (uint256 index, bool insider) {
+    ) internal view returns (address successor, bool insider) {
         uint8 limit = opening.maxReplacements;
         if (generation >= limit) revert IQueryLedger.QueryLedgerNoReplacementsLeft(queryId, limit);
-        _checkDraw(replacement.seedBlock, replacement.candidates.length);
         address[] calldata participants = opening.participants;
-        uint256 owners = opening.ownerCount;
-        index = participants.find(replacement.oldMpc);
-        if (index < owners || index >= owners + TRIO) {
-            revert IQueryLedger.QueryLedgerNotMpc(queryId, replacement.oldMpc);
-        }
-        _checkReporter(queryId, participants.find(replacement.reporter), index, owners, replacement.reporter);
-        address successor = replacement.newMpc;
-        if (!replacement.candidates.contains(successor)) {
-            revert IQueryLedger.QueryLedgerNotCandidate(queryId, successor);
-        }
+        successor = _drawn(queryId, replacement);
         if (participants.contains(successor)) revert IQueryLedger.QueryLedgerFormerMember(queryId, successor);
-        address operator = registry.eligibleOperatorBeside(
+        (uint256 one, uint256 other) = _survivors(queryId, opening.ownerCount, replacement);
+        address operator = registry.successorOperator(
             successor,
             ROLE_MPC,
-            participants[index == owners ? owners + 1 : owners],
-            participants[index == owners + 2 ? owners + 1 : owners + 2]
+            participants.known(one),
+            participants.known(other)
         );
-        insider = operator == opening.customer || successor == opening.customer;
+        address customer = opening.customer;
+        insider = operator == customer || successor == customer;
+    }
+
+    /// @dev Where the other two of the trio stand; reverts unless the lost one is of the trio and the reporter is one of
+    /// the owners or of these two. Unchecked: all numbers have eight bits.
+    function _survivors(
+        bytes32 queryId,
+        uint256 first,
+        IQueryLedger.Replacement calldata replacement
+    ) private pure returns (uint256 one, uint256 other) {
+        uint256 lost = replacement.lostIndex;
+        uint256 reporter = replacement.reporterIndex;
+        unchecked {
+            uint256 end = first + TRIO;
+            if (lost < first || lost >= end) revert IQueryLedger.QueryLedgerNotMpc(queryId, lost);
+            if (reporter == lost || reporter >= end) revert IQueryLedger.QueryLedgerNotReporter(queryId, reporter);
+            one = lost == first ? first + 1 : first;
+            other = lost == first + 2 ? first + 1 : first + 2;
+        }
     }
 
     function checkParticipant(bytes32 queryId, address[] calldata participants, address node) internal pure {
         if (!participants.contains(node)) revert IQueryLedger.QueryLedgerNotParticipant(queryId, node);
     }
 
-    /// @dev Neither the lost one nor one lost before can report.
-    function _checkReporter(
-        bytes32 queryId,
-        uint256 reporterIndex,
-        uint256 lostIndex,
-        uint256 owners,
-        address reporter
-    ) private pure {
-        if (reporterIndex == lostIndex || reporterIndex >= owners + TRIO) {
-            revert IQueryLedger.QueryLedgerNotReporter(queryId, reporter);
-        }
-    }
-
     /// @dev Agents replay the draw itself; here only what makes it replayable is enforced. The present block is let
     /// through because gas estimation runs in the block that the seed may come from.
-    function _checkDraw(uint64 seedBlock, uint256 candidates) private view {
+    function _drawn(
+        bytes32 queryId,
+        IQueryLedger.Replacement calldata replacement
+    ) private view returns (address) {
+        uint64 seedBlock = replacement.seedBlock;
         if (seedBlock == 0 || seedBlock > block.number) revert IQueryLedger.QueryLedgerBadSeedBlock(seedBlock);
-        if (candidates > MAX_CANDIDATES) {
-            revert IQueryLedger.QueryLedgerTooManyCandidates(candidates, MAX_CANDIDATES);
-        }
+        address[] calldata candidates = replacement.candidates;
+        uint256 count = candidates.length;
+        if (count > MAX_CANDIDATES) revert IQueryLedger.QueryLedgerTooManyCandidates(count, MAX_CANDIDATES);
+        uint256 index = replacement.successorIndex;
+        if (index >= count) revert IQueryLedger.QueryLedgerNotCandidate(queryId, index);
+        return candidates[index];
     }
 
     function _checkThreeHands(address first, address second, address third) private pure {

@@ -27,6 +27,15 @@ library QuerySlot {
         return QueryWord.wrap(head | (uint256(status_) << STATUS_AT) | uint256(folded));
     }
 
+    /// @dev The word of the next generation, which is no later than the 127th.
+    function replaced(QueryWord word, uint208 folded, bool insider_) internal pure returns (QueryWord) {
+        uint256 bits = QueryWord.unwrap(word) & ~uint256(type(uint208).max);
+        if (insider_) bits |= 1 << INSIDER_AT;
+        unchecked {
+            return QueryWord.wrap((bits + (1 << GENERATION_AT)) | folded);
+        }
+    }
+
     /// @dev The word after the query's end: generation and insider as they were.
     function ended(
         QueryWord word,
@@ -35,6 +44,18 @@ library QuerySlot {
         uint256 time_
     ) internal pure returns (QueryWord) {
         return pack(folded, status_, generation(word), insider(word), time_);
+    }
+
+    /// @dev Whether the status is Completed (2) or Failed (3).
+    function awaitsCleanup(QueryWord word) internal pure returns (bool) {
+        return (QueryWord.unwrap(word) >> STATUS_AT) & 0xfe == 2;
+    }
+
+    /// @dev Completed (2) becomes CompletedCleaned (4), Failed (3) FailedCleaned (5); the caller has checked.
+    function cleaned(QueryWord word) internal pure returns (QueryWord) {
+        unchecked {
+            return QueryWord.wrap(QueryWord.unwrap(word) + (2 << STATUS_AT));
+        }
     }
 
     function commitment(QueryWord word) internal pure returns (uint208) {

@@ -99,9 +99,12 @@ class CallBuilder:
         seed_block: int,
         candidates: Sequence[Account],
     ) -> Call:
-        """Coordinator only. `opening` is that of the generation in which the node was lost; `reporter` signed."""
+        """Coordinator only. `opening` is that of the generation in which the node was lost; `reporter` signed.
+        ValueError when lost or reporter take no part, or the successor is no candidate."""
         query_id = QueryId(f"0x{report.query_id.hex()}")
-        replacement = (report.lost, new_mpc, seed_block, list(candidates), reporter, report.deadline)
+        participants = opening.roster.participants
+        places = (participants.index(report.lost), participants.index(reporter), candidates.index(new_mpc))
+        replacement = (*places, seed_block, report.deadline, list(candidates))
         return self._query("replaceMpc", query_id, opening.abi(), replacement, signature)
 
     def settle(self, query_id: QueryId, opening: Opening, observations: Sequence[int]) -> Call:
