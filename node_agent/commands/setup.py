@@ -22,6 +22,7 @@ from node_agent.store import Store
 from soterone.crypto.accounts import Signer, account, create_keystore
 from soterone.crypto.certificates import new_tls_key
 from soterone.crypto.files import write_private
+from soterone.domain.ids import Account
 from soterone.domain.profiles import NodeProfile
 from soterone.domain.spec import describe
 
@@ -70,17 +71,18 @@ def init_command(
         raise AgentError(f"there is an agent in {folder.path} already; choose another --data-dir")
     if role not in ROLES:
         raise WrongUsage(f"--role is owner, mpc or both, not {role!r}")
-    password = read_password(password_file)
+    operator_account = _account(operator) if operator else None
     address = resolve_listen(listen)
+    profile = _measured(name, advertised(address, advertise), folder.path)
+    password = read_password(password_file)
     with busy("Asking the coordinator and the chain …", json_output):
         network = asyncio.run(join_network(coordinator, ca_file, rpc, deployment))
     folder.create()
-    profile = _measured(name, advertised(address, advertise), folder)
     signer = create_keystore(folder.keystore, password)
     settings = AgentSettings(
         name=name,
         role=role,
-        operator=_operator(operator, signer),
+        operator=operator_account or signer.account,
         coordinator=coordinator,
         chain_rpc=rpc,
         chain_websocket=rpc_ws,
@@ -197,18 +199,19 @@ def advertised(listen: str, advertise: str | None) -> str:
     return f"{host}:{listen.rpartition(':')[2] if port == '0' else port}"
 
 
-def _measured(name: str, endpoint: str, folder: DataFolder) -> NodeProfile:
+def _measured(name: str, endpoint: str, path: Path) -> NodeProfile:
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
     try:
-        return measure_profile(name, endpoint, folder.path)
+        return measure_profile(name, endpoint, existing)
     except ValidationError as error:
         raise WrongUsage(f"the node cannot be described: {describe(error)}") from error
 
 
-def _operator(operator: str | None, signer: Signer) -> str:
+def _account(text: str) -> Account:
     try:
-        return account(operator) if operator else signer.account
+        return account(text)
     except ValueError as error:
-        raise WrongUsage(f"--operator {operator!r} is not an account") from error
+        raise WrongUsage(f"--operator {text!r} is not an account") from error
 
 
 def _operator_signer(
