@@ -129,9 +129,10 @@ class Customer:
         order = check_order(request, proposal, owners, self.wallet.account, expected_id, time.time())
         self.keyring.keep(expected_id, key, proposal.order)
         signature = sign(self.wallet, ledger, order)
+        signed_at = time.monotonic()
         launch = LaunchRequest(query_id=expected_id, signature=f"0x{signature.hex()}")
         self.transport.post("queries", launch, Accepted)
-        return self.query(expected_id)
+        return Query(expected_id, self, signed_at)
 
     def query(self, identifier: str) -> Query:
         """Return the handle of one of this customer's queries."""

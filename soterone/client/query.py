@@ -27,10 +27,11 @@ _RECONNECT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A handle; it holds no state of its own."""
+    """A handle; it holds no state of its own. `signed_at` is the monotonic second at which it was signed here."""
 
     id: QueryId
     customer: Customer
+    signed_at: float = 0.0
 
     def view(self) -> QueryView:
         """Return how the query stands."""

@@ -1,0 +1,46 @@
+"""What should be gone after cleanup: files of workspaces, engine processes, reservations."""
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+
+from node_agent.workspace.folder import Workspaces
+from scripts.devnet.network import Agent, Devnet
+
+
+def leftovers(network: Devnet, seconds: float = 10.0) -> list[str]:
+    """Return what is still there after waiting up to `seconds` for the last to go."""
+    deadline = time.monotonic() + seconds
+    while (found := _find(network)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def _find(network: Devnet) -> list[str]:
+    files = [str(path) for agent in network.agents.values() for path in _files(agent)]
+    return [*files, *_engines(network), *_reservations(network)]
+
+
+def _files(agent: Agent) -> list[Path]:
+    workspaces = Workspaces.under(agent.folder, quota_bytes=0)
+    folders = (workspaces.root, workspaces.scratch_root)
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+def _engines(network: Devnet) -> list[str]:
+    running = [agent for agent in network.agents.values() if agent.process.alive]
+    return [
+        f"process {child.pid} of {agent.name}"
+        for agent in running
+        for child in psutil.Process(agent.process.pid).children(recursive=True)
+    ]
+
+
+def _reservations(network: Devnet) -> list[str]:
+    database = network.folder / "coordinator" / "coordinator.db"
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT query_id, node FROM reservations").fetchall()
+    return [f"reservation of {node} for {query_id}" for query_id, node in rows]
