@@ -63,9 +63,7 @@ def test_init_refuses_a_taken_port(agent_folder: AgentFolder) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = agent_folder.invoke(
-            *agent_folder.init_arguments(*NOBODY, "--listen", address, name="clinic", role="owner")
-        )
+        done = init(agent_folder, "--listen", address)
     assert done.status == 1
     assert "is taken" in done.document["error"]
 
@@ -74,9 +72,7 @@ def test_init_refuses_a_password_that_is_not_there(agent_folder: AgentFolder, tm
     empty = tmp_path / "empty"
     empty.touch()
     for file, sentence in ((tmp_path / "absent", "cannot be read"), (empty, "is empty")):
-        done = agent_folder.invoke(
-            *agent_folder.init_arguments(*NOBODY, "--password-file", str(file), name="clinic", role="owner")
-        )
+        done = init(agent_folder, "--password-file", str(file))
         assert done.status == 1
         assert sentence in done.document["error"]
 
