@@ -75,9 +75,7 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
             dataset = await datasets.publish(session, calling_node(), metadata)
         return pb.PublishDatasetReply(dataset_id=dataset)
 
-    async def WithdrawDataset(
-        self, request: pb.WithdrawDatasetRequest, context: Call
-    ) -> pb.Nothing:
+    async def WithdrawDataset(self, request: pb.WithdrawDatasetRequest, context: Call) -> pb.Nothing:
         """Take a dataset out of the catalog for good."""
         async with self._context.database.transaction() as session:
             await datasets.withdraw(session, calling_node(), request.dataset_id[:64])
@@ -113,9 +111,7 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
             stored=await queries.store_result(self._context, calling_node(), header, data)
         )
 
-    async def AcknowledgeCleanup(
-        self, request: pb.CleanupAcknowledgement, context: Call
-    ) -> pb.Nothing:
+    async def AcknowledgeCleanup(self, request: pb.CleanupAcknowledgement, context: Call) -> pb.Nothing:
         """Keep a node's signed promise that nothing of a query is left with it."""
         await queries.record_cleanup(self._context, calling_node(), wire.cleanup_from(request))
         return pb.Nothing()

@@ -36,6 +36,7 @@ class RpcService:
         self._streams = Streams()
         self._heartbeats = HeartbeatWriter(context)
         self._offers = OfferPusher(context, self._streams)
+        self.ready = asyncio.Event()
         settings, guard = context.settings, Guard(context)
         self._enrolment, self._agents = server([guard]), server([guard])
         add_EnrolmentServicer_to_server(Enrolment(context), self._enrolment)
@@ -52,6 +53,7 @@ class RpcService:
         await self._heartbeats.flush()
         await self._enrolment.start()
         await self._agents.start()
+        self.ready.set()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._heartbeats.run(stop))

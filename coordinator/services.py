@@ -1,0 +1,152 @@
+"""One process of the coordinator: builds the shared context, starts the chosen services, stops them together."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from coordinator import migrations
+from coordinator.app import create_app
+from coordinator.chain.services import FollowerService, SenderService
+from coordinator.context import Context
+from coordinator.database import Database
+from coordinator.health import Health, chain_check, database_check
+from coordinator.housekeeping import Housekeeper
+from coordinator.keys import open_key, sign_in_secret
+from coordinator.metrics import Metrics
+from coordinator.queries.blobs import BlobStore
+from coordinator.queries.limits import QueryLimits
+from coordinator.queries.tasks import Reconciler
+from coordinator.rpc.server import RpcService
+from coordinator.settings import Settings
+from coordinator.wakeups import Wakeups
+from coordinator.web import WebService
+from soterone.chain.client import ChainClient
+from soterone.chain.deployment import Deployment
+from soterone.chain.records import Contracts
+from soterone.crypto.accounts import Signer
+from soterone.crypto.certificates import CertificateAuthority, TlsIdentity
+
+_log = structlog.get_logger()
+
+
+class Service(StrEnum):
+    """What a process may run, any number of each over one PostgreSQL."""
+
+    API = "api"
+    RPC = "rpc"
+    FOLLOWER = "follower"
+    SENDER = "sender"
+    RECONCILER = "reconciler"
+
+
+@asynccontextmanager
+async def open_context(settings: Settings, signer: Signer) -> AsyncIterator[Context]:
+    """Yield the context over a migrated database and a reachable chain with the right contracts.
+
+    Errors: NotMigrated, DeploymentError, ChainError.
+    """
+    contracts = Contracts.of(Deployment.load(settings.deployment_file))
+    limits = QueryLimits()
+    async with Database(settings.database) as database:
+        await migrations.check(database)
+        async with await ChainClient.connect(settings.chain_rpc, contracts) as chain:
+            yield Context(
+                settings=settings,
+                database=database,
+                wakeups=Wakeups(),
+                chain=chain,
+                coordinator=signer.account,
+                authority=CertificateAuthority.load(settings.data_dir),
+                sign_in_secret=sign_in_secret(settings.data_dir),
+                metrics=Metrics(),
+                results=BlobStore(settings.data_dir / "results", limits.store_bytes),
+                limits=limits,
+            )
+
+
+async def serve(
+    settings: Settings,
+    chosen: frozenset[Service],
+    stop: asyncio.Event,
+    announce: Callable[[dict[str, str]], None],
+) -> None:
+    """Run the chosen services until `stop`; `announce` gets their addresses once they answer.
+
+    Errors: BindError for a port that is taken, those of `open_context`, KeystoreError.
+    """
+    signer = open_key(settings)
+    async with open_context(settings, signer) as context:
+        await _Process(context, signer, chosen).run(stop, announce)
+
+
+class _Process:
+    def __init__(self, context: Context, signer: Signer, chosen: frozenset[Service]) -> None:
+        self._context = context
+        self._health = Health()
+        self._health.add("database", database_check(context.database))
+        self._running: list[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = []
+        self._ready: list[asyncio.Event] = []
+        self._addresses: dict[str, str] = {}
+        self._identity = _renewed_identity(context)
+        self._add_chain(chosen, signer)
+        if Service.RECONCILER in chosen:
+            self._running += [Reconciler(context).run, Housekeeper(context).run]
+        if Service.RPC in chosen:
+            self._add_rpc()
+        if Service.API in chosen:
+            self._add_api()
+
+    async def run(self, stop: asyncio.Event, announce: Callable[[dict[str, str]], None]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for service in self._running:
+                tasks.create_task(service(stop))
+            for ready in self._ready:
+                await ready.wait()
+            announce(self._addresses)
+
+    def _add_chain(self, chosen: frozenset[Service], signer: Signer) -> None:
+        if Service.SENDER in chosen:
+            self._running.append(SenderService(self._context, signer).run)
+        if Service.FOLLOWER in chosen:
+            service = FollowerService(self._context)
+            limit = self._context.settings.head_age_limit_seconds
+            self._health.add("chain", chain_check(lambda: service.follower.answer_age_seconds, limit))
+            self._running.append(service.run)
+
+    def _add_rpc(self) -> None:
+        rpc = RpcService(self._context, self._identity)
+        host = self._context.settings.public_host
+        self._addresses["agents"] = f"{host}:{rpc.agents_port}"
+        self._addresses["enrolment"] = f"{host}:{rpc.enrolment_port}"
+        self._running.append(rpc.run)
+        self._ready.append(rpc.ready)
+
+    def _add_api(self) -> None:
+        settings = self._context.settings
+        web = WebService(settings)
+        app = create_app(self._context, self._health)
+        self._addresses["rest"] = f"https://{settings.public_host}:{web.port}"
+        certificate, key = settings.data_dir / "server.pem", settings.data_dir / "server.key"
+        self._running.append(lambda stop: web.run(app, certificate, key, stop))
+        self._ready.append(web.ready)
+
+
+def _renewed_identity(context: Context) -> TlsIdentity:
+    """Issue the server certificate anew at every start, so that it never expires in use."""
+    folder = context.settings.data_dir
+    key_pem = (folder / "server.key").read_bytes()
+    certificate_pem = context.authority.issue_server(key_pem, context.settings.certificate_hosts)
+    _replace(folder / "server.pem", certificate_pem)
+    return TlsIdentity(key_pem, certificate_pem)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    draft.write_bytes(content)
+    draft.replace(path)
