@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ReputationMath} from "../libraries/ReputationMath.sol";
+import {Suite} from "./Suite.sol";
+
+/// @title What holds of the arithmetic for every record and every age.
+contract ReputationMathTest is Suite {
+    uint256 private constant CAP = ReputationMath.EVIDENCE_CAP;
+
+    function test_halfLives() public pure {
+        assertEq(ReputationMath.decayGood(200e9, 30), 100e9 - 1, "good after 30 epochs");
+        assertEq(ReputationMath.decayBad(200e9, 90), 100e9 - 1, "bad after 90 epochs");
+        assertEq(ReputationMath.decayBad(200e9, 30), 158740105196, "bad after 30 epochs");
+        assertEq(ReputationMath.decayGood(200e9, 4096), 0, "forgotten");
+    }
+
+    function testFuzz_decayComposes(uint256 value, uint256 a, uint256 b) public pure {
+        (value, a, b) = (bound(value, 0, CAP), bound(a, 0, 2500), bound(b, 0, 2500));
+        uint256 twice = ReputationMath.decayGood(ReputationMath.decayGood(value, a), b);
+        assertLe(_distance(twice, ReputationMath.decayGood(value, a + b)), 2, "good");
+        twice = ReputationMath.decayBad(ReputationMath.decayBad(value, a), b);
+        assertLe(_distance(twice, ReputationMath.decayBad(value, a + b)), 2, "bad");
+    }
+
+    function testFuzz_decayNeverGrows(uint256 value, uint256 a) public pure {
+        (value, a) = (bound(value, 0, CAP), bound(a, 0, 5000));
+        assertLe(ReputationMath.decayGood(value, a), value, "good");
+        assertLe(ReputationMath.decayGood(value, a), ReputationMath.decayBad(value, a), "good fades first");
+    }
+
+    function testFuzz_updatingOftenGainsNothing(uint256 bad, uint8 days_) public pure {
+        uint256 start = ReputationMath.penalise(ReputationMath.newborn(1000, 1), bound(bad, 0, CAP));
+        uint256 often = start;
+        for (uint256 i = 1; i <= days_; ++i) often = ReputationMath.advance(often, 1000 + i);
+        uint256 once = ReputationMath.advance(start, 1000 + uint256(days_));
+        uint256 gained = ReputationMath.badOf(once) - ReputationMath.badOf(often);
+        assertLe(gained, uint256(days_), "a unit of 1e-9 an update at most");
+    }
+
+    function testFuzz_recordStaysInBounds(uint256 seed, uint8 updates) public pure {
+        uint256 epoch = 20000;
+        uint256 record = ReputationMath.newborn(epoch, 7);
+        for (uint256 i = 0; i < updates % 40; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            epoch += seed % 3;
+            record = _step(record, epoch, seed);
+            assertLe(ReputationMath.scoreOf(record), 1e9, "score");
+            assertLe(ReputationMath.goodOf(record), CAP, "good");
+            assertLe(ReputationMath.badOf(record), CAP, "bad");
+            assertLe(ReputationMath.goodThisEpochOf(record), 4e9, "good this epoch");
+            assertLe(ReputationMath.badThisEpochOf(record), 4e9, "bad this epoch");
+            assertEq(ReputationMath.lastEpochOf(record), epoch, "epoch");
+            assertEq(ReputationMath.incarnationOf(record), 7, "incarnation");
+            assertEq(ReputationMath.flagsOf(record), 0, "flags");
+        }
+    }
+
+    function testFuzz_moreGoodNeverLowersMoreBadNeverRaises(uint256 seed, uint256 g, uint256 b) public pure {
+        uint256 record = _grown(seed);
+        uint256 epoch = ReputationMath.lastEpochOf(record) + (seed % 4);
+        (g, b) = (bound(g, 0, 4e9), bound(b, 0, 4e9));
+        uint256 plain = ReputationMath.scoreOf(ReputationMath.observe(record, epoch, 0, 0));
+        uint256 praised = ReputationMath.scoreOf(ReputationMath.observe(record, epoch, g, 0));
+        uint256 blamed = ReputationMath.scoreOf(ReputationMath.observe(record, epoch, 0, b));
+        assertLe(plain, praised, "more good");
+        assertLe(blamed, plain, "more bad");
+    }
+
+    function testFuzz_renewalNeverRaises(uint256 seed) public pure {
+        uint256 record = _grown(seed);
+        uint256 renewed = ReputationMath.renew(record, 8);
+        assertLe(ReputationMath.scoreOf(renewed), ReputationMath.scoreOf(record), "score");
+        assertEq(ReputationMath.badOf(renewed), ReputationMath.badOf(record), "bad");
+        assertEq(ReputationMath.goodOf(renewed), 0, "good");
+        assertEq(ReputationMath.incarnationOf(renewed), 8, "incarnation");
+        assertEq(ReputationMath.lastEpochOf(renewed), ReputationMath.lastEpochOf(record), "epoch");
+    }
+
+    function testFuzz_scoreIsTheLesserOfExpectationAndTenure(uint256 seed) public pure {
+        uint256 record = _grown(seed);
+        uint256 age = ReputationMath.lastEpochOf(record) - ReputationMath.bornEpochOf(record);
+        uint256 expected = ReputationMath.expectation(ReputationMath.goodOf(record), ReputationMath.badOf(record));
+        uint256 cap = ReputationMath.tenureCap(age);
+        assertEq(ReputationMath.scoreOf(record), expected < cap ? expected : cap, "score");
+    }
+
+    function testFuzz_credibilityStaysInBounds(uint256 credibility, uint8 rating, uint8 observed) public pure {
+        credibility = bound(credibility, 0, 1e9);
+        (rating, observed) = (rating % 101, observed % 101);
+        uint256 agreed = ReputationMath.agreement(rating, observed);
+        assertLe(agreed, 100, "agreement");
+        assertLe(ReputationMath.updateCredibility(credibility, agreed, 1), 1e9, "credibility");
+    }
+
+    function _grown(uint256 seed) private pure returns (uint256 record) {
+        uint256 epoch = 20000;
+        record = ReputationMath.newborn(epoch, 7);
+        for (uint256 i = 0; i < seed % 20; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            epoch += seed % 9;
+            record = _step(record, epoch, seed >> 8);
+        }
+    }
+
+    function _step(uint256 record, uint256 epoch, uint256 seed) private pure returns (uint256) {
+        if (seed % 7 == 0) {
+            record = ReputationMath.advance(record, epoch);
+            return ReputationMath.penalise(record, ReputationMath.penaltyEvidence(1 + ((seed >> 8) % 3)));
+        }
+        uint256 percentage = (seed >> 16) % 101;
+        (uint256 g, uint256 b) = seed % 2 == 0
+            ? ReputationMath.settleEvidence(percentage)
+            : ReputationMath.feedbackEvidence(percentage, (seed >> 32) % (1e9 + 1));
+        return ReputationMath.observe(record, epoch, g, b);
+    }
+
+    function _distance(uint256 left, uint256 right) private pure returns (uint256) {
+        return left > right ? left - right : right - left;
+    }
+}
