@@ -1,4 +1,4 @@
-"""What the joint model is worth: beside the same training in the clear, and beside each owner alone on the same rows."""
+"""What the joint model is worth: beside the same training in the clear, and beside each owner alone."""
 
 from dataclasses import dataclass
 

@@ -157,7 +157,8 @@ class Story:
         for name, metadata in found.items():
             columns = ", ".join(column.name for column in metadata.columns[:6])
             self.narrator.say(
-                f"the catalog shows [green]{name}[/]: {metadata.rows_at_least} to {metadata.rows_below} rows; {columns}, …"
+                f"the catalog shows [green]{name}[/]: {metadata.rows_at_least} to {metadata.rows_below} rows; "
+                f"{columns}, …"
             )
         clinic, laboratory = found["clinic"], found["laboratory"]
         return QuerySpec.model_validate(
