@@ -7,6 +7,7 @@ from pathlib import Path
 from spu import libspu
 
 from node_agent.engines.base import EngineError, Link
+from node_agent.engines.rendezvous import meet
 from soterone.domain.failures import FailureReason
 
 CONNECT_INTERVAL_SECONDS = 0.1
@@ -33,8 +34,9 @@ def connect(link: Link, scratch: Path, silence_seconds: float) -> libspu.link.Co
             options.verify.ca_file_path = str(trusted)
             options.verify.verify_depth = 1
         try:
+            meet(link)
             return libspu.link.create_brpc(description, link.rank)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             sentence = (
                 "The computing parties could not link: one did not answer or showed a wrong certificate."
             )

@@ -1,0 +1,81 @@
+"""Letting the parties of a link start it at the same moment, on the port that the link itself will use.
+
+brpc tries a peer that was not there yet again after three seconds only. This meeting is no security: whoever
+disturbs it costs those seconds, and TLS decides afterwards who is linked.
+"""
+
+import hashlib
+import socket
+import time
+from contextlib import ExitStack
+
+from node_agent.engines.base import Link
+
+RETRY_SECONDS = 0.05
+GREETING_BYTES = 32
+GO = b"go"
+
+
+def meet(link: Link) -> None:
+    """Return when every party is there, at nearly the same time; TimeoutError after `connect_seconds`."""
+    deadline = time.monotonic() + link.connect_seconds
+    if link.rank == 0:
+        _host(link, deadline)
+    else:
+        _join(link, deadline)
+
+
+def _greeting(link: Link, rank: int) -> bytes:
+    certificates = "".join(party.certificate_pem for party in link.parties)
+    text = f"{link.query_id}|{link.generation}|{link.attempt}|{rank}|{certificates}"
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _address(link: Link, rank: int) -> tuple[str, int]:
+    party = next(party for party in link.parties if party.rank == rank)
+    return party.host, party.port
+
+
+def _host(link: Link, deadline: float) -> None:
+    expected = {_greeting(link, party.rank): party.rank for party in link.parties if party.rank != 0}
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(_address(link, 0)))
+        present: dict[int, socket.socket] = {}
+        while len(present) < len(expected):
+            server.settimeout(_left(deadline))
+            guest = stack.enter_context(server.accept()[0])
+            rank = expected.get(_receive(guest, GREETING_BYTES, deadline))
+            if rank is not None:
+                present[rank] = guest
+        for guest in present.values():
+            guest.sendall(GO)
+
+
+def _join(link: Link, deadline: float) -> None:
+    while True:
+        try:
+            with socket.create_connection(_address(link, 0), timeout=_left(deadline)) as host:
+                host.sendall(_greeting(link, link.rank))
+                if _receive(host, len(GO), deadline) == GO:
+                    return
+        except ConnectionError:
+            pass
+        time.sleep(RETRY_SECONDS)
+
+
+def _receive(peer: socket.socket, size: int, deadline: float) -> bytes:
+    content = b""
+    while len(content) < size:
+        peer.settimeout(_left(deadline))
+        part = peer.recv(size - len(content))
+        if not part:
+            break
+        content += part
+    return content
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
