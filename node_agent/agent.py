@@ -1,6 +1,7 @@
 """The running agent: one task group of named loops over the store. A loop that fails is started again."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 
 STOP_SECONDS = 1.5
 FIRST_CONTACT_SECONDS = 5.0
+REGISTRATION_SECONDS = 3.0
 
 
 class Work(OfferTaker, Protocol):
@@ -97,8 +99,7 @@ class Agent:
 
     async def run(self, stop: asyncio.Event, announce: Callable[[Ready], None]) -> None:
         """Catch up with the chain, listen, announce, and work until `stop`; then end within two seconds."""
-        await self._catch_up()
-        self._check_registration()
+        await self._find_registration()
         try:
             await self._work.start()
             tasks = self._start_loops(stop)
@@ -119,6 +120,16 @@ class Agent:
         }
         return [asyncio.create_task(_keep_going(name, loop, stop), name=name) for name, loop in loops.items()]
 
+    async def _find_registration(self) -> None:
+        """Read the chain up to now; our RPC may lag a little behind the one that the registration went through."""
+        identity, deadline = self._parts.identity, time.monotonic() + REGISTRATION_SECONDS
+        await self._catch_up()
+        while (on_chain := self._parts.directory.key_hash(identity.account)) != identity.tls_key_hash:
+            if time.monotonic() > deadline:
+                raise AgentError(_unregistered(identity.account, on_chain))
+            await asyncio.sleep(0.2)
+            await self._catch_up()
+
     async def _catch_up(self) -> None:
         try:
             await self._follower.catch_up()
@@ -126,18 +137,6 @@ class Agent:
             raise Unreachable(str(error)) from error
         except ChainError as error:
             raise AgentError(str(error)) from error
-
-    def _check_registration(self) -> None:
-        identity = self._parts.identity
-        on_chain = self._parts.directory.key_hash(identity.account)
-        if on_chain is None:
-            raise AgentError(
-                f"{identity.account} is not an active node on chain; run `soter-node register` first"
-            )
-        if on_chain != identity.tls_key_hash:
-            raise AgentError(
-                "the chain has another TLS key for this node than this folder; use the folder of that key"
-            )
 
     async def _announce(self, stop: asyncio.Event, announce: Callable[[Ready], None]) -> None:
         """Wait a little for the coordinator's first answer; without one the agent is ready all the same."""
@@ -147,6 +146,12 @@ class Agent:
             task.cancel()
         online = self._parts.link.answered.is_set()
         announce(Ready(self._parts.identity.account, self._parts.settings.endpoint, online))
+
+
+def _unregistered(account: Account, on_chain: bytes | None) -> str:
+    if on_chain is None:
+        return f"{account} is not an active node on chain; run `soter-node register` first"
+    return "the chain has another TLS key for this node than this folder; use the folder of that key"
 
 
 async def open_agent(

@@ -66,8 +66,9 @@ class Network:
 async def network_of(query: Query, folder: Path) -> AsyncIterator[Network]:
     coordinator = RecordingCoordinator(query.authority)
     await coordinator.start()
+    meetings: dict[tuple[int, str], set[int]] = {}
     agents = [
-        QueryAgent(node, folder / f"agent-{i}", query, coordinator, RehearsalEngine())
+        QueryAgent(node, folder / f"agent-{i}", query, coordinator, RehearsalEngine(meetings))
         for i, node in enumerate(query.nodes)
     ]
     for agent in agents:
@@ -330,10 +331,10 @@ async def test_an_owner_that_restarts_before_the_link_joins_again(network: Netwo
     await until(lambda: network.agents[0].state == "running")
     await network.agents[0].stop()
     hold.set()
-    network.agents[0].engine = RehearsalEngine()
+    network.agents[0].engine.before = None
     await network.agents[0].start()
     await until(lambda: network.states == {"done"})
-    assert [job.link.attempt for job in network.agents[0].engine.jobs] == [2]
+    assert [job.link.attempt for job in network.agents[0].engine.jobs] == [1, 2]
     assert len(network.heard.results) == 5
 
 
@@ -351,10 +352,11 @@ async def test_a_query_that_ended_while_the_agent_was_down_is_cleaned_up(network
 
 
 async def test_completion_on_chain_ends_the_third_nodes_work(network: Network) -> None:
-    network.mpcs[2].engine.before = lambda job: asyncio.sleep(60)
+    network.mpcs[2].engine.after = lambda job: asyncio.sleep(60)
     await network.offer()
     await network.dispatch()
     await until(lambda: len(network.heard.results) == 4)
+    assert network.mpcs[2].state == "running"
     event = QueryCompleted(POSITION, query_id(network.query.id), 0, hash32(bytes(32)))
     for agent in network.agents:
         await agent.sessions.handle(event)
