@@ -88,10 +88,14 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Yield a session that only reads, one snapshot for all its statements; never waits for writers."""
+        """Yield a session that only reads, one snapshot for all its statements; never waits for writers.
+
+        Rows that were read keep their values afterwards.
+        """
         async with self._sessions() as session:
             await session.connection(execution_options={"reading": True})
             yield session
+            session.expunge_all()
             await session.rollback()
 
     async def now(self) -> float:

@@ -76,4 +76,4 @@ async def depth(session: AsyncSession) -> dict[str, int]:
         .where(col(OutboxEntry.state).in_((RowState.DUE, RowState.SENT)))
         .group_by(col(OutboxEntry.state))
     )
-    return {str(RowState.DUE): 0, str(RowState.SENT): 0} | dict(rows.tuples().all())
+    return {str(RowState.DUE): 0, str(RowState.SENT): 0} | dict(rows.all())

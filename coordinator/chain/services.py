@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from coordinator.chain import outbox
 from coordinator.chain.handler import CoordinatorHandler
 from coordinator.chain.sql_cursor import SqlCursorStore, SqlCursorTransaction
@@ -13,6 +16,7 @@ from soterone.chain.follower import Follower
 from soterone.chain.sender import Sender, SendingPolicy
 from soterone.crypto.accounts import Signer
 
+_log = structlog.get_logger()
 _LOOK_SECONDS = 5.0
 
 
@@ -55,9 +59,13 @@ class SenderService:
 
     async def _measure(self) -> None:
         while True:
-            async with self._context.database.reading() as session:
-                for state, count in (await outbox.depth(session)).items():
+            try:
+                async with self._context.database.reading() as session:
+                    depth = await outbox.depth(session)
+                for state, count in depth.items():
                     self._context.metrics.outbox_depth.labels(state).set(count)
+            except SQLAlchemyError:
+                _log.exception("outbox_not_measured")
             await asyncio.sleep(_LOOK_SECONDS)
 
 

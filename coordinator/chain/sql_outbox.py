@@ -45,7 +45,7 @@ class SqlOutbox:
                 .order_by(col(OutboxEntry.id), col(OutboxAttempt.number))
             )
             grouped: dict[str, tuple[OutboxEntry, list[Attempt]]] = {}
-            for entry, attempt in found.tuples():
+            for entry, attempt in found:
                 grouped.setdefault(entry.key, (entry, []))[1].append(_attempt(attempt))
         rows = [
             Outstanding(_row(entry), tuple(attempts), _inclusion(entry))

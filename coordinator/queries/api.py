@@ -43,7 +43,7 @@ _PAGE = 50
 def _answers(
     code: int, example: dict[str, Any], *kinds: type[CoordinatorError]
 ) -> dict[int | str, dict[str, Any]]:
-    shown = {code: {"content": {"application/json": {"example": example}}}}
+    shown: dict[int | str, dict[str, Any]] = {code: {"content": {"application/json": {"example": example}}}}
     return {**responses(Unauthenticated, *kinds), **shown}
 
 

@@ -180,4 +180,4 @@ async def share_hashes(session: AsyncSession) -> set[str]:
 async def counts_by_status(session: AsyncSession) -> dict[str, int]:
     """Return how many queries there are in each status."""
     rows = await session.execute(select(col(Query.status), func.count()).group_by(col(Query.status)))
-    return dict(rows.tuples().all())
+    return dict(rows.all())

@@ -30,7 +30,7 @@ async def session_of(session: AsyncSession, query_id: QueryId) -> Session | None
         query_id,
         Account(query.customer),
         query.spec_json.encode(),
-        tuple(_member(participant, node) for participant, node in found.tuples()),
+        tuple(_member(participant, node) for participant, node in found),
         bytes.fromhex(query.result_key[2:]),
         query.generation,
     )

@@ -57,7 +57,7 @@ async def _grouped(
     )
     return {
         one: UsageStatistics(chosen=chosen, completed=int(completed), failed=int(failed))
-        for one, chosen, completed, failed in rows.tuples()
+        for one, chosen, completed, failed in rows
     }
 
 
@@ -72,7 +72,7 @@ async def jobs_of(session: AsyncSession, node: str, limit: int = 100) -> list[Jo
     )
     return [
         Job(query.id, Role(part.role), Stage(query.status), query.dispatched_at or 0.0, query.ended_at)
-        for part, query in rows.tuples()
+        for part, query in rows
     ]
 
 

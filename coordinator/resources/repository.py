@@ -27,7 +27,7 @@ async def lock_capacities(session: AsyncSession, nodes: Collection[str]) -> dict
         .order_by(col(Node.account))
         .with_for_update(of=Node)
     )
-    return {node.account: _capacity(node, liveness) for node, liveness in rows.tuples()}
+    return {node.account: _capacity(node, liveness) for node, liveness in rows}
 
 
 def _capacity(node: Node, liveness: NodeLiveness | None) -> Demand:
@@ -50,7 +50,7 @@ async def promised(session: AsyncSession, nodes: Collection[str]) -> dict[str, D
         .where(col(Reservation.node).in_(nodes), _LIVE)
         .group_by(col(Reservation.node))
     )
-    return {node: Demand(int(cores), int(memory), int(disk)) for node, cores, memory, disk in rows.tuples()}
+    return {node: Demand(int(cores), int(memory), int(disk)) for node, cores, memory, disk in rows}
 
 
 async def add(
