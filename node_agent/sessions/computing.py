@@ -25,12 +25,14 @@ OnProgress = Callable[[Progress], None]
 class UploadError(Exception):
     """An MPC node did not take its share; the text says which and why.
 
-    `superseded` says that the node is already at another attempt: this one is over, and nobody failed.
+    `superseded` says that the node is already at another attempt, and nobody failed; `over` that the query has
+    ended there, which that node tells everybody itself.
     """
 
-    def __init__(self, sentence: str, *, superseded: bool) -> None:
+    def __init__(self, sentence: str, code: grpc.StatusCode) -> None:
         super().__init__(sentence)
-        self.superseded = superseded
+        self.superseded = code is grpc.StatusCode.ABORTED
+        self.over = code is grpc.StatusCode.FAILED_PRECONDITION
 
 
 def result_name(generation: int) -> str:
@@ -100,4 +102,4 @@ async def _upload(context: AgentContext, peers: Peers, seat: Seat, mpc: Account,
         )
     except grpc.aio.AioRpcError as error:
         sentence = f"The MPC node {mpc} did not take its share: {error.details()}"
-        raise UploadError(sentence, superseded=error.code() is grpc.StatusCode.ABORTED) from error
+        raise UploadError(sentence, error.code()) from error

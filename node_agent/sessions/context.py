@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AgentContext:
-    """Handed to every session. `ledger` is the EIP-712 domain of the QueryLedger."""
+    """Handed to every session. `ledger` is the EIP-712 domain of the QueryLedger.
+
+    An engine that breaks may only have lost a peer that failed for a better reason: for `hearsay_seconds` that
+    peer's word is awaited. Who only heard of a failure reports it after `witness_seconds`, if nothing happened.
+    """
 
     signer: Signer
     tls: TlsIdentity
@@ -47,6 +51,7 @@ class AgentContext:
     engine_ports: PortRange = field(default_factory=lambda: PortRange(20000, 31999))
     clock: Callable[[], float] = time.monotonic
     backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 20.0))
+    hearsay_seconds: float = 1.0
     witness_seconds: float = 5.0
 
     @property

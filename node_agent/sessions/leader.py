@@ -30,6 +30,10 @@ class PeerAwayError(Exception):
     """A participant could not be won for an attempt; the text says which and why."""
 
 
+class PeerEndedError(PeerAwayError):
+    """A participant has ended the query already, and tells everybody itself."""
+
+
 class LedSession(Protocol):
     """The leader's own session."""
 
@@ -56,6 +60,9 @@ class LedSession(Protocol):
     async def fail(self, reason: FailureReason, sentence: str) -> None:
         """End the query for everybody."""
 
+    async def hear_of_failure(self, sentence: str) -> None:
+        """End the query here, as another participant has."""
+
 
 async def lead(session: LedSession, patience_seconds: float) -> None:
     """Make attempts until one links; ends the query when `MAX_ATTEMPTS` did not."""
@@ -65,6 +72,9 @@ async def lead(session: LedSession, patience_seconds: float) -> None:
         fence = Fence(generation, number)
         try:
             await _attempt(session, fence, patience_seconds)
+        except PeerEndedError as error:
+            await session.hear_of_failure(str(error))
+            return
         except (PeerAwayError, PeerRefusalError) as error:
             await session.fail(FailureReason.ENGINE_ERROR, str(error))
             return
@@ -96,7 +106,7 @@ async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call) for call in calls]
     except* PeerAwayError as failures:
-        raise PeerAwayError(str(failures.exceptions[0])) from failures
+        raise failures.exceptions[0] from failures
     return [task.result() for task in tasks]
 
 
@@ -113,7 +123,9 @@ async def _join(
             return await peers.join(peer, fence)
         except grpc.aio.AioRpcError as error:
             if error.code() not in AWAY:
-                raise PeerAwayError(f"The node {peer} takes no part: {error.details()}") from error
+                ended = error.code() is grpc.StatusCode.FAILED_PRECONDITION
+                kind = PeerEndedError if ended else PeerAwayError
+                raise kind(f"The node {peer} takes no part: {error.details()}") from error
             if clock() + wait > deadline:
                 why = f"did not join within {patience_seconds:g} seconds ({error.details()})"
                 raise PeerAwayError(f"The node {peer} {why}.") from error

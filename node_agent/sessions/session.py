@@ -317,6 +317,10 @@ class Session:
         if await self._fail(reason, sentence) and self._peers is not None:
             await self._tell_peers(int(reason), sentence)
 
+    async def hear_of_failure(self, sentence: str) -> None:
+        """End the query here, as another participant has; its word comes first."""
+        await self._fail(FailureReason.ENGINE_ERROR, sentence, self._context.witness_seconds)
+
     # The work.
 
     async def _open(self, fence: Fence) -> None:
@@ -343,12 +347,16 @@ class Session:
             await self._compute_or_raise(attempt, seat)
         except EngineError as error:
             self._log.warning("engine failed", why=error.sentence, detail=error.detail)
+            if error.reason is FailureReason.ENGINE_ERROR:
+                await asyncio.sleep(self._context.hearsay_seconds)
             if error.reason is FailureReason.ENGINE_ERROR and not attempt.linked:
                 await self.give_up(seat.fence, error.sentence)
             else:
                 await self.fail(error.reason, error.sentence)
         except computing.UploadError as error:
-            if not error.superseded:
+            if error.over:
+                await self.hear_of_failure(str(error))
+            elif not error.superseded:
                 await self.fail(FailureReason.ENGINE_ERROR, str(error))
         except OrderRefusedError as error:
             await self.fail(error.reason, error.sentence)

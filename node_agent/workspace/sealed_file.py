@@ -60,7 +60,9 @@ class SealedWriter:
         os.fsync(file.fileno())
         file.close()
         self._file = None
+        replaced = self._path.stat().st_size if self._path.exists() else 0
         self._partial.replace(self._path)
+        self._charge(-replaced)
 
     def abandon(self) -> None:
         """Drop what was written; harmless after `commit`."""
