@@ -114,7 +114,8 @@ class EngineProcess:
         if self._over_memory:
             gibibytes = self.limits.memory_bytes / 2**30
             return f"The computation needed more memory than its limit of {gibibytes:.2g} GiB."
-        return f"The engine ended before its work was done ({f'signal {-code}' if code < 0 else f'exit {code}'})."
+        how = f"signal {-code}" if code < 0 else f"exit {code}"
+        return f"The engine ended before its work was done ({how}): a computing party was probably lost."
 
     async def _keep_stderr(self) -> None:
         while self.process.stderr is not None and (chunk := await self.process.stderr.read(4096)):

@@ -1,5 +1,6 @@
 """The SPU engine's child process."""
 
+import os
 import sys
 
 from node_agent.engines.base import Job, JobResult, PrepareJob
@@ -19,4 +20,6 @@ def _work(job: Job, reporter: Reporter) -> JobResult:
 
 
 if __name__ == "__main__":
-    sys.exit(main(_load, _work))
+    status = main(_load, _work)
+    sys.stderr.flush()
+    os._exit(status)  # tearing SPU's links down in order would wait for peers that are gone

@@ -5,6 +5,7 @@ from pathlib import Path
 from spu import libspu, psi
 
 COLUMN = "row"
+TRACE_FOLDER, TRACE_FILES = Path("/tmp"), "psi_*.trace"  # noqa: S108 - where the library leaves its timings, always
 
 
 def intersect(tokens: list[str], link: libspu.link.Context, scratch: Path) -> list[str]:
@@ -22,9 +23,10 @@ def intersect(tokens: list[str], link: libspu.link.Context, scratch: Path) -> li
         input_params=psi.InputParams(path=str(given), selected_keys=[COLUMN], keys_unique=True),
         output_params=psi.OutputParams(path=str(common), disable_alignment=True),
     )
+    traces = set(TRACE_FOLDER.glob(TRACE_FILES))
     try:
         psi.psi_execute(config, link)
         return common.read_text().split()[1:]
     finally:
-        given.unlink(missing_ok=True)
-        common.unlink(missing_ok=True)
+        for path in (given, common, *(set(TRACE_FOLDER.glob(TRACE_FILES)) - traces)):
+            path.unlink(missing_ok=True)

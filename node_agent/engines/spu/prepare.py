@@ -13,7 +13,7 @@ from node_agent.engines.base import SCRATCH, EngineError, PrepareJob, PrepareRes
 from node_agent.engines.child import Reporter
 from node_agent.engines.scratch import private_scratch
 from node_agent.engines.spu.alignment import intersect
-from node_agent.engines.spu.session import connect, lost_peers_named
+from node_agent.engines.spu.session import lost_peers_named, session
 from node_agent.engines.spu.shares import make_pairs
 from node_agent.tables import BadTableError, Table, read_table
 from soterone.domain.failures import FailureReason
@@ -41,14 +41,13 @@ def prepare(job: PrepareJob, reporter: Reporter) -> PrepareResult:
     if len(job.link.parties) != 2:
         sentence = "Exactly two data owners can be aligned: choose two datasets of different owners."
         raise EngineError(FailureReason.ENGINE_ERROR, sentence)
-    with private_scratch(Path(job.directory) / SCRATCH) as scratch:
-        link = connect(job.link, scratch, job.link.connect_seconds + job.link.silence_seconds)
-        try:
-            reporter.progress("link")
-            table, order = _align(job, link, scratch, reporter)
-            _exchange(link, _classes_notice(job, table, order))
-        finally:
-            link.stop_link()
+    with (
+        private_scratch(Path(job.directory) / SCRATCH) as scratch,
+        session(job.link, scratch, job.link.connect_seconds + job.link.silence_seconds) as link,
+    ):
+        reporter.progress("link")
+        table, order = _align(job, link, scratch, reporter)
+        _exchange(link, _classes_notice(job, table, order))
     return _share(job, table, order, reporter)
 
 

@@ -1,5 +1,6 @@
 """A session link: brpc over mutual TLS between exactly the parties of one attempt."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,23 @@ from node_agent.engines.rendezvous import meet
 from soterone.domain.failures import FailureReason
 
 CONNECT_INTERVAL_SECONDS = 0.1
+PARTING_SECONDS = 0.3
+
+
+@contextmanager
+def session(link: Link, scratch: Path, silence_seconds: float) -> Iterator[libspu.link.Context]:
+    """Link for the length of a block; on success all parties leave together.
+
+    brpc aborts a whole process when a peer vanishes under an unanswered message, so nobody leaves before the others'
+    last messages are answered; SPU's own stop_link sends more of them and is not used. The process must end soon.
+    """
+    context = connect(link, scratch, silence_seconds)
+    try:
+        yield context
+        with lost_peers_named("the parties finished together"):
+            context.all_gather("done")
+    finally:
+        time.sleep(PARTING_SECONDS)
 
 
 def connect(link: Link, scratch: Path, silence_seconds: float) -> libspu.link.Context:

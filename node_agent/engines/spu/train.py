@@ -10,7 +10,7 @@ from node_agent.engines.base import SCRATCH, EngineError, TrainJob, TrainResult
 from node_agent.engines.child import Reporter
 from node_agent.engines.scratch import private_scratch
 from node_agent.engines.spu.program import epoch_program, evaluation_program
-from node_agent.engines.spu.session import connect, lost_peers_named
+from node_agent.engines.spu.session import lost_peers_named, session
 from node_agent.engines.spu.shares import MPC_NODES, runtime_config, to_pairs, to_share
 from node_agent.engines.spu.training_data import TrainingData, load_checkpoint, load_training_data
 from soterone.domain.failures import FailureReason
@@ -25,15 +25,14 @@ def train(job: TrainJob, reporter: Reporter) -> TrainResult:
     if len(job.link.parties) != MPC_NODES:
         sentence = "Exactly three MPC nodes can compute: the order must name three."
         raise EngineError(FailureReason.ENGINE_ERROR, sentence)
-    with private_scratch(Path(job.directory) / SCRATCH) as scratch:
-        link = connect(job.link, scratch, job.link.silence_seconds)
-    try:
+    with (
+        private_scratch(Path(job.directory) / SCRATCH) as scratch,
+        session(job.link, scratch, job.link.silence_seconds) as link,
+    ):
         reporter.progress("link")
         _wait_for_shares(job, link)
         reporter.progress("wait")
         return _Run(job, link, reporter).train()
-    finally:
-        link.stop_link()
 
 
 def _wait_for_shares(job: TrainJob, link: libspu.link.Context) -> None:
