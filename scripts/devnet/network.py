@@ -58,6 +58,11 @@ class Devnet:
         """Where the contracts stand."""
         return self.folder / "deployment.json"
 
+    @property
+    def ws_url(self) -> str:
+        """The chain's WebSocket address."""
+        return self.rpc_url.replace("http://", "ws://")
+
     def start_chain(self, *options: str) -> str:
         """Start anvil and return its address."""
         if not ANVIL.exists():
@@ -83,7 +88,7 @@ class Devnet:
         data = self.folder / "coordinator"
         if not data.exists():
             self._run(
-                "soter-coordinator", "init", "--data-dir", str(data), "--chain-rpc", self.rpc_url,
+                "soter-coordinator", "init", "--data-dir", str(data), "--chain-rpc", self.rpc_url, "--chain-ws", self.ws_url,
                 "--deployment", str(self.deployment_file), "--key-file", str(self.folder / "coordinator.key"),
             )  # fmt: skip
             self._run("soter-coordinator", "migrate", "--data-dir", str(data))
@@ -100,7 +105,7 @@ class Devnet:
         password_file = self._secret(f"{name}.password", secrets.token_urlsafe(24))
         self._run(
             "soter-node", "init", "--data-dir", str(data), "--coordinator", self.rest_url,
-            "--ca-file", str(self.ca_file), "--rpc", self.rpc_url, "--deployment", str(self.deployment_file),
+            "--ca-file", str(self.ca_file), "--rpc", self.rpc_url, "--rpc-ws", self.ws_url, "--deployment", str(self.deployment_file),
             "--name", name, "--role", role, "--listen", "127.0.0.1:0", "--password-file", str(password_file), *options,
         )  # fmt: skip
         answer = self.node(name, "register")
@@ -145,12 +150,7 @@ class Devnet:
             process.stop()
 
     def _node_options(self, name: str) -> list[str]:
-        return [
-            "--data-dir",
-            str(self.folder / name),
-            "--password-file",
-            str(self.folder / f"{name}.password"),
-        ]
+        return ["--data-dir", str(self.folder / name)]
 
     def _process(self, name: str, command: list[str]) -> Process:
         return Process(name, command, self._log(name), self.environment)
