@@ -16,6 +16,8 @@ interface Vm {
     function stopPrank() external;
     function warp(uint256 timestamp) external;
     function roll(uint256 number) external;
+    /// @dev The compiler takes `block.timestamp` for constant within a test: after `warp` ask here.
+    function getBlockTimestamp() external view returns (uint256);
     function chainId(uint256 id) external;
     function etch(address target, bytes calldata code) external;
     function load(address target, bytes32 slot) external view returns (bytes32);
