@@ -10,7 +10,7 @@ from coordinator.context import Context
 from coordinator.nodes import repository
 from coordinator.scrubbing import is_free, scrub
 from coordinator.wakeups import Topic
-from soterone.domain.ids import Account
+from soterone.domain.ids import Account, Hash32
 
 _log = structlog.get_logger()
 _LOOK_SECONDS = 1.0
@@ -53,7 +53,7 @@ class Housekeeper:
             node = await repository.get(session, account)
             if node is None or not await is_free(session, account):
                 return False
-            hashes = (node.tls_key_hash[2:], node.profile_hash[2:])
+            hashes = (Hash32(node.tls_key_hash), Hash32(node.profile_hash))
             await repository.delete(session, account)
             await accounts.revoke_tokens(session, account)
             await scrub(session, account, hashes)

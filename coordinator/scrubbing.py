@@ -20,16 +20,17 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import SQLModel, col
+from sqlmodel import AutoString, SQLModel, col
 
 from coordinator.database import database_now
 from coordinator.models.chain import OutboxEntry
 from coordinator.models.queries import Participant, Query
 from soterone.chain.outbox import RowState
 from soterone.crypto.accounts import account as checksummed
-from soterone.domain.ids import Account
+from soterone.domain.ids import Account, Hash32
 
 _MARKER = "0" * 24
+_ZEROS = "0" * 64
 _DAY_SECONDS = 86_400
 
 
@@ -38,23 +39,24 @@ def pseudonym() -> Account:
     return checksummed(f"0x{_MARKER}{secrets.token_hex(8)}")
 
 
-async def scrub(session: AsyncSession, account: Account, secrets_of_it: Iterable[str] = ()) -> Account:
-    """Replace an account by one new pseudonym, and the other texts by nothing, in every column of every table.
+async def scrub(session: AsyncSession, account: Account, hashes: Iterable[Hash32] = ()) -> Account:
+    """Replace an account by one new pseudonym, and its hashes by zeros, in every column of every table.
 
     Delete the entity's own rows first. Returns the pseudonym. Afterwards `Database.purge` takes the old pages out
     of the file.
     """
     stand_in = pseudonym()
-    changes = {account[2:]: stand_in[2:], account[2:].lower(): stand_in[2:].lower()}
-    changes |= {secret: "" for secret in secrets_of_it if secret}
+    texts = {account[2:]: stand_in[2:], account[2:].lower(): stand_in[2:].lower()}
+    texts |= {known[2:]: _ZEROS for known in hashes}
+    raw = {bytes.fromhex(old): bytes.fromhex(new) for old, new in texts.items()}
     if session.get_bind().dialect.name == "sqlite":
         await session.execute(text("PRAGMA defer_foreign_keys=ON"))
     for table in SQLModel.metadata.sorted_tables:
         for column in table.columns:
-            if isinstance(column.type, String):
-                await _replace_text(session, table, column, changes)
+            if isinstance(column.type, String | AutoString):
+                await _replace_text(session, table, column, texts)
             elif isinstance(column.type, LargeBinary):
-                await _replace_bytes(session, table, column, account, stand_in)
+                await _replace_bytes(session, table, column, raw)
     session.expire_all()
     return stand_in
 
@@ -71,14 +73,14 @@ async def _replace_text(
 
 
 async def _replace_bytes(
-    session: AsyncSession, table: Table, column: Column[bytes], account: Account, stand_in: Account
+    session: AsyncSession, table: Table, column: Column[bytes], changes: dict[bytes, bytes]
 ) -> None:
-    old, new = bytes.fromhex(account[2:]), bytes.fromhex(stand_in[2:])
     keys = list(table.primary_key.columns)
-    rows = await session.execute(select(*keys, column).where(_contains(session, column, old)))
-    for *key, value in rows.all():
-        here = [part == found for part, found in zip(keys, key, strict=True)]
-        await session.execute(update(table).where(*here).values({column: value.replace(old, new)}))
+    for old, new in changes.items():
+        rows = await session.execute(select(*keys, column).where(_contains(session, column, old)))
+        for *key, value in rows.all():
+            here = [part == found for part, found in zip(keys, key, strict=True)]
+            await session.execute(update(table).where(*here).values({column: value.replace(old, new)}))
 
 
 async def is_free(session: AsyncSession, account: Account) -> bool:

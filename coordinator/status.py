@@ -32,4 +32,4 @@ async def read_status(database: Database) -> dict[str, Any]:
 
 async def _by(session: AsyncSession, column: Mapped[str]) -> dict[str, int]:
     rows = await session.execute(select(column, func.count()).group_by(column))
-    return dict(rows.tuples().all())
+    return {name: int(count) for name, count in rows}

@@ -87,7 +87,7 @@ async def page(session: AsyncSession, wanted: DatasetFilter, after: str, limit: 
     """Return up to `limit` datasets of active owners after an id, by id."""
     statement = _narrowed(_visible(), wanted).where(col(Dataset.id) > after)
     rows = await session.execute(statement.order_by(col(Dataset.id)).limit(limit))
-    return [DatasetView(row.owner, metadata_of(row), bool(alive)) for row, alive in rows.tuples()]
+    return [DatasetView(row.owner, metadata_of(row), bool(alive)) for row, alive in rows]
 
 
 async def groups(
@@ -100,7 +100,7 @@ async def groups(
         statement = statement.join(DatasetTag, col(DatasetTag.dataset) == col(Dataset.id))
     size = func.count().label("size")
     grouped = statement.with_only_columns(key, size).group_by(key).order_by(size.desc(), key).limit(limit)
-    return [(name, int(count)) for name, count in (await session.execute(grouped)).tuples()]
+    return [(name, int(count)) for name, count in await session.execute(grouped)]
 
 
 def metadata_of(row: Dataset) -> DatasetMetadata:

@@ -83,7 +83,7 @@ async def page(
     if online_only:
         statement = statement.where(is_online())
     rows = await session.execute(statement.order_by(col(Node.account)).limit(limit))
-    return [NodeView(node, bool(alive)) for node, alive in rows.tuples()]
+    return [NodeView(node, bool(alive)) for node, alive in rows]
 
 
 async def is_node_online(session: AsyncSession, account: str) -> bool:
