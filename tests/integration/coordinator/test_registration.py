@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import grpc.aio
 import pytest
-from fixtures.coordinator import PROFILE, ClientNode, RunningCoordinator, beat, changed, eventually
+from fixtures.live_coordinator import PROFILE, ClientNode, LiveCoordinator, beat, changed, eventually
 
 from soterone.chain.client import ChainClient
 from soterone.chain.records import NodeStatus
@@ -34,9 +34,9 @@ async def refusal(node: ClientNode, request: pb.RegisterRequest) -> grpc.aio.Aio
 
 
 async def test_registration_stands_on_chain_before_the_certificate_is_given(
-    coordinator: RunningCoordinator, chain: ChainClient
+    live: LiveCoordinator, chain: ChainClient
 ) -> None:
-    node = ClientNode(coordinator)
+    node = ClientNode(live)
     reply = await node.register()
     record = await chain.node_of(node.account)
     assert record.status is NodeStatus.ACTIVE
@@ -53,23 +53,23 @@ async def test_the_same_registration_again_gives_a_certificate_and_sends_nothing
     assert key_hash_of_certificate(again.certificate_pem) == key_hash_of_key(owner.tls_key)
 
 
-async def test_two_identical_registrations_at_once_are_one(coordinator: RunningCoordinator) -> None:
-    node = ClientNode(coordinator)
+async def test_two_identical_registrations_at_once_are_one(live: LiveCoordinator) -> None:
+    node = ClientNode(live)
     request = node.request()
     replies = await asyncio.gather(node.register(request), node.register(request))
     hashes = {reply.transaction_hash for reply in replies} - {b""}
     assert len(hashes) == 1
 
 
-async def test_an_operator_signs_too(coordinator: RunningCoordinator, chain: ChainClient) -> None:
-    node = ClientNode(coordinator, operator=Signer.new())
+async def test_an_operator_signs_too(live: LiveCoordinator, chain: ChainClient) -> None:
+    node = ClientNode(live, operator=Signer.new())
     await node.register()
     assert node.operator is not None
     assert (await chain.node_of(node.account)).operator == node.operator.account
 
 
-async def test_an_operator_that_did_not_sign_is_refused(coordinator: RunningCoordinator) -> None:
-    node = ClientNode(coordinator, operator=Signer.new())
+async def test_an_operator_that_did_not_sign_is_refused(live: LiveCoordinator) -> None:
+    node = ClientNode(live, operator=Signer.new())
     request = node.request()
     request.operator_signature = request.node_signature
     error = await refusal(node, request)
@@ -77,23 +77,23 @@ async def test_an_operator_that_did_not_sign_is_refused(coordinator: RunningCoor
     assert "operator" in str(error.details())
 
 
-async def test_another_key_than_the_signed_one_is_refused(coordinator: RunningCoordinator) -> None:
-    node = ClientNode(coordinator)
+async def test_another_key_than_the_signed_one_is_refused(live: LiveCoordinator) -> None:
+    node = ClientNode(live)
     request = node.request()
     request.certificate_request_der = certificate_request(new_tls_key(), node.account)
     assert (await refusal(node, request)).code() is Code.PERMISSION_DENIED
 
 
-async def test_another_profile_than_the_signed_one_is_refused(coordinator: RunningCoordinator) -> None:
-    node = ClientNode(coordinator)
+async def test_another_profile_than_the_signed_one_is_refused(live: LiveCoordinator) -> None:
+    node = ClientNode(live)
     request = node.request()
     request.profile.json = PROFILE.model_copy(update={"cpu_cores": 64}).canonical().decode()
     assert (await refusal(node, request)).code() is Code.PERMISSION_DENIED
 
 
-async def test_a_signature_for_another_chain_is_refused(coordinator: RunningCoordinator) -> None:
-    node = ClientNode(coordinator)
-    other = Domain(coordinator.registry.chain_id + 1, coordinator.registry.contract)
+async def test_a_signature_for_another_chain_is_refused(live: LiveCoordinator) -> None:
+    node = ClientNode(live)
+    other = Domain(live.registry.chain_id + 1, live.registry.contract)
     error = await refusal(node, node.request(domain=other))
     assert error.code() is Code.PERMISSION_DENIED
     assert "for this chain" in str(error.details())
@@ -110,9 +110,9 @@ async def test_a_signature_for_another_chain_is_refused(coordinator: RunningCoor
     ],
 )
 async def test_values_that_do_not_fit_are_refused(
-    coordinator: RunningCoordinator, changes: dict[str, int], code: grpc.StatusCode, sentence: str
+    live: LiveCoordinator, changes: dict[str, int], code: grpc.StatusCode, sentence: str
 ) -> None:
-    node = ClientNode(coordinator)
+    node = ClientNode(live)
     error = await refusal(node, node.request(changed(node.message(), **changes)))
     assert error.code() is code
     assert sentence in str(error.details())
@@ -127,10 +127,8 @@ async def test_values_that_do_not_fit_are_refused(
         {"node_signature": b"\0" * 9000},
     ],
 )
-async def test_malformed_registrations_are_refused(
-    coordinator: RunningCoordinator, damage: dict[str, object]
-) -> None:
-    node = ClientNode(coordinator)
+async def test_malformed_registrations_are_refused(live: LiveCoordinator, damage: dict[str, object]) -> None:
+    node = ClientNode(live)
     request = pb.RegisterRequest()
     request.CopyFrom(node.request())
     for name, value in damage.items():
@@ -142,10 +140,8 @@ async def test_malformed_registrations_are_refused(
 @pytest.mark.parametrize(
     "endpoint", ["0.0.0.0:5000", "169.254.169.254:80", "224.0.0.1:9", "127.0.0.1:0", "[::]:80"]
 )
-async def test_endpoints_that_nobody_should_dial_are_refused(
-    coordinator: RunningCoordinator, endpoint: str
-) -> None:
-    node = ClientNode(coordinator, profile=PROFILE.model_copy(update={"endpoint": endpoint}))
+async def test_endpoints_that_nobody_should_dial_are_refused(live: LiveCoordinator, endpoint: str) -> None:
+    node = ClientNode(live, profile=PROFILE.model_copy(update={"endpoint": endpoint}))
     error = await refusal(node, node.request())
     assert error.code() is Code.INVALID_ARGUMENT
     assert "endpoint" in str(error.details())
@@ -166,9 +162,9 @@ async def test_two_nodes_cannot_share_a_key(owner: ClientNode) -> None:
 
 
 async def test_whoever_leaves_leaves_no_trace_and_may_come_back(
-    owner: ClientNode, coordinator: RunningCoordinator, chain: ChainClient
+    owner: ClientNode, live: LiveCoordinator, chain: ChainClient
 ) -> None:
-    token = await coordinator.sign_in(owner.signer)
+    token = await live.sign_in(owner.signer)
     async with owner.agents() as agents:
         stream = agents.Connect()
         assert await beat(stream, 1) == 1
@@ -177,21 +173,21 @@ async def test_whoever_leaves_leaves_no_trace_and_may_come_back(
             '"columns":[{"name":"wombat","kind":"number"}]}'
         )
         await agents.PublishDataset(pb.PublishDatasetRequest(metadata_json=metadata))
-        assert traces(coordinator, owner), "the search itself finds what is there"
+        assert traces(live, owner), "the search itself finds what is there"
         reply = await owner.unregister()
         receipt = await chain.receipt("0x" + reply.transaction_hash.hex())
         assert receipt is not None
         assert receipt.succeeded
 
         async def found() -> list[str]:
-            return traces(coordinator, owner)
+            return traces(live, owner)
 
         await eventually(found, lambda left: not left)
         assert await stream.code() is Code.PERMISSION_DENIED
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await agents.WithdrawDataset(pb.WithdrawDatasetRequest(dataset_id="x"))
         assert caught.value.code() is Code.UNAUTHENTICATED
-    async with coordinator.rest(token) as web:
+    async with live.rest(token) as web:
         assert (await web.get("/v1/queries")).status_code == 401
         assert (await web.get("/v1/catalog/nodes")).json()["nodes"] == []
         assert (await web.get("/v1/catalog/datasets")).json()["datasets"] == []
@@ -200,7 +196,7 @@ async def test_whoever_leaves_leaves_no_trace_and_may_come_back(
     assert (await chain.node_of(owner.account)).incarnation == 2
 
 
-def traces(coordinator: RunningCoordinator, node: ClientNode) -> list[str]:
+def traces(live: LiveCoordinator, node: ClientNode) -> list[str]:
     """Search every byte of every file of the coordinator's folder for the node."""
     account, key_hash = node.account[2:], key_hash_of_key(node.tls_key)
     wanted = {
@@ -214,7 +210,7 @@ def traces(coordinator: RunningCoordinator, node: ClientNode) -> list[str]:
         "table": b"quokka table",
         "column": b"wombat",
     }
-    files = [path.read_bytes() for path in coordinator.settings.data_dir.rglob("*") if path.is_file()]
+    files = [path.read_bytes() for path in live.settings.data_dir.rglob("*") if path.is_file()]
     return [
         what
         for what, mark in wanted.items()
@@ -231,14 +227,14 @@ async def test_leaving_needs_the_nodes_own_signature(owner: ClientNode) -> None:
 
 
 async def test_a_certificate_by_the_same_authority_for_an_unknown_key_opens_nothing(
-    owner: ClientNode, coordinator: RunningCoordinator
+    owner: ClientNode, live: LiveCoordinator
 ) -> None:
     from soterone.crypto.certificates import CertificateAuthority, TlsIdentity
 
-    authority = CertificateAuthority.load(coordinator.settings.data_dir)
+    authority = CertificateAuthority.load(live.settings.data_dir)
     key = new_tls_key()
     stranger = TlsIdentity(key, authority.issue(certificate_request(key, owner.account), owner.account))
-    async with agents_channel(coordinator.addresses["agents"], coordinator.ca_pem, stranger) as channel:
+    async with agents_channel(live.addresses["agents"], live.ca_pem, stranger) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await AgentsStub(channel).WithdrawDataset(pb.WithdrawDatasetRequest(dataset_id="x"))
     assert caught.value.code() is Code.UNAUTHENTICATED
@@ -246,7 +242,7 @@ async def test_a_certificate_by_the_same_authority_for_an_unknown_key_opens_noth
 
 
 async def test_a_rogue_authority_does_not_get_past_the_handshake(
-    owner: ClientNode, coordinator: RunningCoordinator
+    owner: ClientNode, live: LiveCoordinator
 ) -> None:
     from soterone.crypto.certificates import CertificateAuthority, TlsIdentity
 
@@ -254,15 +250,15 @@ async def test_a_rogue_authority_does_not_get_past_the_handshake(
     forged = TlsIdentity(
         owner.tls_key, rogue.issue(certificate_request(owner.tls_key, owner.account), owner.account)
     )
-    async with agents_channel(coordinator.addresses["agents"], coordinator.ca_pem, forged) as channel:
+    async with agents_channel(live.addresses["agents"], live.ca_pem, forged) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await AgentsStub(channel).WithdrawDataset(pb.WithdrawDatasetRequest(dataset_id="x"), timeout=5)
     assert caught.value.code() in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
 
 
 async def test_a_smaller_copy_of_a_message_cannot_be_signed_by_somebody_else(
-    coordinator: RunningCoordinator,
+    live: LiveCoordinator,
 ) -> None:
-    victim, thief = ClientNode(coordinator), ClientNode(coordinator)
+    victim, thief = ClientNode(live), ClientNode(live)
     request = replace(thief).request(changed(thief.message(), node=victim.account))
     assert (await refusal(thief, request)).code() is Code.PERMISSION_DENIED
