@@ -40,7 +40,7 @@ def _engines(network: Devnet) -> list[str]:
 
 
 def _reservations(network: Devnet) -> list[str]:
-    database = network.folder / "coordinator" / "coordinator.db"
+    database = network.folder / "coordinator" / "coordinator.sqlite"
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT query_id, node FROM reservations").fetchall()
     return [f"reservation of {node} for {query_id}" for query_id, node in rows]
