@@ -159,9 +159,7 @@ async def test_training_goes_on_from_a_checkpoint(
             shutil.copy(run.root / f"mpc-{rank}" / name, job.directory)
         jobs[rank] = replace(job, checkpoint_file=f"{job.directory}/checkpoint-1.bin")
     results = await asyncio.gather(*(engine.train(job, LIMITS) for job in jobs))
-    resumed = reconstruct(
-        {rank: Path(result.result_file).read_bytes() for rank, result in enumerate(results)}
-    )
+    resumed = model_of(results)
     whole = reconstruct(run.result_shares)
     np.testing.assert_allclose([*resumed.weights.values()], [*whole.weights.values()], atol=1e-4)
 
