@@ -207,7 +207,9 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         if task.get_name() in ("heartbeat", "chain events"):
             task.cancel()
-    await asyncio.wait(tasks, timeout=STOP_SECONDS)
+    _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+    for task in late:
+        log.warning("loop slow to stop", loop=task.get_name())
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
