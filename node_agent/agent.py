@@ -168,7 +168,7 @@ async def open_agent(
     stack.callback(store.close)
     chain = await open_chain(settings.chain_rpc, network.contracts)
     stack.push_async_callback(chain.close)
-    link = CoordinatorLink(network.description.agents_address, identity)
+    link = CoordinatorLink(network.description.agents_address, identity.ca_pem, identity.tls)
     stack.push_async_callback(link.close)
     directory = ChainDirectory(store.node_keys)
     parts = AgentParts(

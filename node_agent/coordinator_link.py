@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from node_agent.errors import AgentError, Unreachable
-from node_agent.identity import Identity
+from soterone.crypto.certificates import TlsIdentity
 from soterone.rpc.channels import agents_channel
 from soterone.rpc.generated.coordinator_pb2_grpc import AgentsStub
 
@@ -21,9 +21,11 @@ class CoordinatorLink:
     `answered` is set from the coordinator's first word on.
     """
 
-    def __init__(self, address: str, identity: Identity, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, address: str, ca_pem: bytes, tls: TlsIdentity, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
-        self._channel = agents_channel(address, identity.ca_pem, identity.tls)
+        self._channel = agents_channel(address, ca_pem, tls)
         self.agents = AgentsStub(self._channel)
         self.last_contact = clock()
         self.answered = asyncio.Event()

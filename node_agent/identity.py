@@ -52,11 +52,15 @@ def open_signer(keystore: Path, password_file: Path) -> Signer:
         raise IdentityError(str(error)) from error
 
 
-def open_identity(folder: DataFolder, password_file: Path, ca_pem: str) -> Identity:
-    """Return the identity of a registered node; IdentityError when it is not registered yet."""
-    signer = open_signer(folder.keystore, password_file)
+def open_tls(folder: DataFolder) -> TlsIdentity:
+    """Return the TLS identity of a registered node; IdentityError when it is not registered yet."""
     try:
-        tls = TlsIdentity(folder.tls_key.read_bytes(), folder.tls_certificate.read_bytes())
+        return TlsIdentity(folder.tls_key.read_bytes(), folder.tls_certificate.read_bytes())
     except FileNotFoundError as error:
         raise IdentityError("this node is not registered yet; run `soter-node register` first") from error
-    return Identity(signer, tls, ca_pem.encode())
+
+
+def open_identity(folder: DataFolder, password_file: Path, ca_pem: str) -> Identity:
+    """Return the identity of a registered node. Errors: IdentityError."""
+    tls = open_tls(folder)
+    return Identity(open_signer(folder.keystore, password_file), tls, ca_pem.encode())

@@ -5,13 +5,12 @@ import asyncio
 from node_agent.agent import AgentParts
 from node_agent.chain_watch import QueryEvent
 from node_agent.engines.spu.engine import SpuEngine
-from node_agent.errors import AgentError
 from node_agent.peers.server import PeerServer, PeerService
 from node_agent.sessions.context import AgentContext
 from node_agent.sessions.manager import Sessions
 from node_agent.sessions.port_range import PortRange
 from node_agent.sessions.ports import SessionLimits
-from node_agent.workspace.folder import WorkspaceError, Workspaces
+from node_agent.workspace.folder import Workspaces
 from soterone.domain.ids import QueryId
 from soterone.rpc.generated.coordinator_pb2 import Offer, OfferAnswer
 
@@ -73,10 +72,6 @@ def _context(parts: AgentParts, limits: SessionLimits) -> AgentContext:
     async def status_of(query_id: QueryId) -> int:
         return (await parts.chain.status_of(query_id)).status
 
-    try:
-        workspaces = Workspaces.under(parts.folder.path, limits.workspace_bytes)
-    except WorkspaceError as error:
-        raise AgentError(str(error)) from error
     return AgentContext(
         signer=parts.identity.signer,
         tls=parts.identity.tls,
@@ -87,7 +82,7 @@ def _context(parts: AgentParts, limits: SessionLimits) -> AgentContext:
         policy=parts.policy,
         coordinator=parts.link.agents,
         engine=SpuEngine(),
-        workspaces=workspaces,
+        workspaces=Workspaces.under(parts.folder.path, limits.workspace_bytes),
         status_of=status_of,
         last_contact=lambda: parts.link.last_contact,
         limits=limits,

@@ -15,7 +15,7 @@ from node_agent.datasets.catalog import draft, publish, withdraw
 from node_agent.datasets.inspection import Inspection, file_source, inspect_table, sql_source
 from node_agent.errors import AgentError, WrongUsage
 from node_agent.folder import DataFolder
-from node_agent.identity import open_identity
+from node_agent.identity import open_tls
 from node_agent.network import Network
 from node_agent.policy_gate import read_policy
 from node_agent.settings import load_settings
@@ -144,9 +144,8 @@ def _source(file: Path | None, sql: str | None, table: str | None) -> TableSourc
 
 
 async def _with_link(folder: DataFolder, work: Callable[[CoordinatorLink], Awaitable[T]]) -> T:
-    settings, network = load_settings(folder.config), Network.load(folder.network)
-    identity = open_identity(folder, settings.password_file, network.description.ca_pem)
-    link = CoordinatorLink(network.description.agents_address, identity)
+    network = Network.load(folder.network).description
+    link = CoordinatorLink(network.agents_address, network.ca_pem.encode(), open_tls(folder))
     try:
         return await work(link)
     finally:

@@ -158,7 +158,7 @@ def unregister_command(data_dir: DataDir = DEFAULT_DATA_DIR, json_output: Json =
 
 async def _leave(folder: DataFolder, settings: AgentSettings, network: Network) -> str:
     identity = open_identity(folder, settings.password_file, network.description.ca_pem)
-    link = CoordinatorLink(network.description.agents_address, identity)
+    link = CoordinatorLink(network.description.agents_address, identity.ca_pem, identity.tls)
     try:
         transaction = await unregister(settings, network, identity.signer, link)
     finally:

@@ -134,7 +134,7 @@ async def setup(identity: tuple[CertificateAuthority, Identity], tmp_path: Path)
 
 @pytest_asyncio.fixture
 async def link(setup: Setup) -> AsyncIterator[CoordinatorLink]:
-    link = CoordinatorLink(f"127.0.0.1:{setup.port}", setup.identity)
+    link = CoordinatorLink(f"127.0.0.1:{setup.port}", setup.authority.ca_pem, setup.identity.tls)
     task = asyncio.create_task(setup.loop(link).run())
     yield link
     task.cancel()
@@ -227,7 +227,7 @@ async def test_a_certificate_of_another_authority_gets_no_stream(setup: Setup) -
     stranger, signer, key = CertificateAuthority.create(), Signer.new(), new_tls_key()
     certificate = stranger.issue(certificate_request(key, signer.account), signer.account)
     false = Identity(signer, TlsIdentity(key, certificate), setup.authority.ca_pem)
-    link = CoordinatorLink(f"127.0.0.1:{setup.port}", false)
+    link = CoordinatorLink(f"127.0.0.1:{setup.port}", setup.authority.ca_pem, false.tls)
     task = asyncio.create_task(setup.loop(link).run())
     await asyncio.sleep(0.5)
     task.cancel()
