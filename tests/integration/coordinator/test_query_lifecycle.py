@@ -36,7 +36,9 @@ async def test_a_query_runs_from_proposal_to_cleanup_and_rating(world: World) ->
     assert cleaned.status == "completed"
     async with world.database.reading() as session:
         assert not await resources.is_held(session, proposal.query_id)
-        usage = await service.usage_of(session, [proposal.order.mpcs[0], *[str(d) for d in cleaned.spec.datasets]])
+        usage = await service.usage_of(
+            session, [proposal.order.mpcs[0], *[str(d) for d in cleaned.spec.datasets]]
+        )
         jobs = await service.jobs_of(session, proposal.order.mpcs[0])
     assert all((one.chosen, one.completed, one.failed) == (1, 1, 0) for one in usage.values())
     assert [job.query_id for job in jobs] == [proposal.query_id]
@@ -46,7 +48,16 @@ async def test_a_query_runs_from_proposal_to_cleanup_and_rating(world: World) ->
     assert set(settlement.observations) == {100}
     await rate(world, proposal.query_id, proposal.order.mpcs[0], 90)
     kinds = await eventually(lambda: world.kinds(proposal.query_id), lambda kinds: "feedback-given" in kinds)
-    story = ["proposed", "reserved", "signed", "dispatched", "running", "delivering", "completed", "cleaned-up"]
+    story = [
+        "proposed",
+        "reserved",
+        "signed",
+        "dispatched",
+        "running",
+        "delivering",
+        "completed",
+        "cleaned-up",
+    ]
     assert [kind for kind in kinds if kind in story] == story
 
 
@@ -61,7 +72,8 @@ async def check_customer_opens(world: World, query_id: str, order) -> None:  # t
     checked = check_result(result, order, commitment, world.context.domain("QueryLedger"))
     identifier = hash_bytes(query_id)
     opened = [
-        world.result_key.open(sealed, share_context(identifier, 0, rank)) for rank, sealed in checked.shares.items()
+        world.result_key.open(sealed, share_context(identifier, 0, rank))
+        for rank, sealed in checked.shares.items()
     ]
     assert opened == [b"weights 0", b"weights 1", b"weights 2"]
     assert len(checked.constants) == 2
@@ -124,7 +136,9 @@ async def test_a_reported_failure_ends_the_query_with_its_reason(world: World) -
     proposal = await world.propose()
     await world.launch(proposal)
     owner = Account(proposal.order.owners[0])
-    notice = FailureNotice(QueryId(proposal.query_id), 0, FailureReason.BAD_DATA, "Column radius has a NaN in row 7.")
+    notice = FailureNotice(
+        QueryId(proposal.query_id), 0, FailureReason.BAD_DATA, "Column radius has a NaN in row 7."
+    )
     await service.record_failure(world.context, owner, notice)
     await service.record_failure(world.context, owner, notice)
     failed = await world.until(proposal.query_id, lambda view: view.status == "failed")
@@ -132,7 +146,8 @@ async def test_a_reported_failure_ends_the_query_with_its_reason(world: World) -
     assert (failed.failure.reason, failed.failure.node) == (FailureReason.BAD_DATA, owner)
     assert failed.failure.sentence == notice.sentence
     settlement = await eventually(
-        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)), lambda found: found.settled_at > 0
+        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)),
+        lambda found: found.settled_at > 0,
     )
     expected = [50 if node == owner else 100 for node in (*proposal.order.owners, *proposal.order.mpcs)]
     assert list(settlement.observations) == expected

@@ -43,11 +43,15 @@ async def test_the_trail_is_newest_first_and_rewinds(store: SqlCursorStore) -> N
 
 async def test_who_expects_another_cursor_writes_nothing(store: SqlCursorStore, database: Database) -> None:
     await advance(store, block(3))
+
+    async def write(expected: BlockRef | None) -> None:
+        async with store.begin() as transaction:
+            transaction.session.add(TrailBlock(follower="other", number=1, hash=block(1).hash))
+            await transaction.advance(expected, block(4))
+
     for expected in (None, block(2), block(3, branch=1)):
         with pytest.raises(CursorMovedError):
-            async with store.begin() as transaction:
-                transaction.session.add(TrailBlock(follower="other", number=1, hash=block(1).hash))
-                await transaction.advance(expected, block(4))
+            await write(expected)
     with pytest.raises(CursorMovedError):
         async with store.begin() as transaction:
             await transaction.rewind(block(4), None)

@@ -55,10 +55,14 @@ class _Plain(outbox.OutboxKey):
 
 async def test_a_row_is_part_of_the_transaction_that_wrote_it(database: Database) -> None:
     name = outbox.key("0x01", "dispatch")
-    with pytest.raises(ZeroDivisionError):
+
+    async def write_and_fail() -> None:
         async with database.transaction() as session:
             assert await outbox.enqueue(session, name, row("a").call)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await write_and_fail()
     async with database.transaction() as session:
         assert await outbox.find(session, name) is None
         assert await outbox.enqueue(session, name, row("a").call)
