@@ -1,18 +1,19 @@
 """Letting the parties of a link start it at the same moment, on the port that the link itself will use.
 
-brpc tries a peer that was not there yet again after three seconds only. This meeting is no security: whoever
-disturbs it costs those seconds, and TLS decides afterwards who is linked.
+brpc tries a peer that was not there yet again after three seconds only. This meeting is no security: a stranger can
+delay it, by a second a connection, and TLS decides afterwards who is linked.
 """
 
 import hashlib
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from node_agent.engines.base import Link
 
 RETRY_SECONDS = 0.05
 GREETING_BYTES = 32
+GREETING_SECONDS = 1.0
 GO = b"go"
 
 
@@ -44,11 +45,20 @@ def _host(link: Link, deadline: float) -> None:
         while len(present) < len(expected):
             server.settimeout(_left(deadline))
             guest = stack.enter_context(server.accept()[0])
-            rank = expected.get(_receive(guest, GREETING_BYTES, deadline))
+            rank = expected.get(_greeting_of(guest))
             if rank is not None:
                 present[rank] = guest
         for guest in present.values():
-            guest.sendall(GO)
+            with suppress(ConnectionError):
+                guest.sendall(GO)
+
+
+def _greeting_of(guest: socket.socket) -> bytes:
+    """Return what a guest says first; nothing when it keeps silent or hangs up, as a port scanner does."""
+    try:
+        return _receive(guest, GREETING_BYTES, time.monotonic() + GREETING_SECONDS)
+    except OSError:
+        return b""
 
 
 def _join(link: Link, deadline: float) -> None:
