@@ -22,6 +22,7 @@ from soterone.chain.records import Block, BlockRef
 
 _log = structlog.get_logger(__name__)
 _LAST_RETRY_SECONDS = 5.0
+_MOST_CONTRADICTIONS = 20
 
 TransactionT = TypeVar("TransactionT", bound=CursorTransaction)
 
@@ -100,9 +101,17 @@ class Follower(Generic[TransactionT]):
                         await task
 
     async def catch_up(self) -> None:
-        """Handle everything up to the confirmed head, once. Any ChainError and the handler's errors pass through."""
-        while await self._advance():
-            pass
+        """Handle everything up to the confirmed head, once. Any ChainError and the handler's errors pass through;
+        UnknownBlockError when the chain keeps changing, or its node keeps contradicting itself, between reads."""
+        contradictions, more = 0, True
+        while more:
+            try:
+                more = await self._advance()
+                contradictions = 0
+            except UnknownBlockError:
+                contradictions += 1
+                if contradictions == _MOST_CONTRADICTIONS:
+                    raise
         self.last_answer_at = time.monotonic()
 
     async def _loop(self, stop: asyncio.Event) -> None:
@@ -145,15 +154,10 @@ class Follower(Generic[TransactionT]):
         if first > target:
             self.confirmed = cursor
             return False
-        try:
-            steps = await self._read(first, target, head, cursor)
-        except UnknownBlockError:
-            return True
-        for step in steps:
+        for step in await self._read(first, target, head, cursor):
             await self._hand_on(cursor, step)
-            cursor = step.block.ref
-            self.confirmed = cursor
-        return bool(steps)
+            cursor = self.confirmed = step.block.ref
+        return True
 
     def _see(self, head: Block) -> None:
         if self.seen is None or self.seen.hash != head.hash:
@@ -214,7 +218,7 @@ class Follower(Generic[TransactionT]):
                 self._range_blocks = (last - first + 1) // 2
                 _log.info("log_range_halved", blocks=self._range_blocks, problem=problem.message)
             else:
-                self._range_blocks = min(self._range_blocks * 2, self._most_range_blocks)
+                self._range_blocks = min(self._range_blocks * 9 // 8 + 1, self._most_range_blocks)
                 return events, last
 
     async def _located(self, events: Sequence[Event], last: int, head: Block) -> list[_Step]:

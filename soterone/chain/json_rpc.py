@@ -63,18 +63,24 @@ class JsonRpc:
             raise ChainUnreachableError(self.endpoint, cause) from problem
 
     def _result(self, method: str, answer: Any) -> Any:
-        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
-            raise ChainUnreachableError(self.endpoint, f"no JSON-RPC answer to {method}")
-        error = answer.get("error")
-        if error is None:
-            return answer.get("result")
-        if not isinstance(error, dict):
-            raise RpcError(method, 0, str(error))
-        code, message = int(error.get("code", 0)), str(error.get("message", "unknown error"))
-        data = _revert_data(error.get("data"))
-        if data is not None or code == _REVERT_CODE or "revert" in message.lower():
-            raise revert(data or b"", message)
-        raise RpcError(method, code, message)
+        return result_of(method, answer, self.endpoint)
+
+
+def result_of(method: str, answer: Any, endpoint: str) -> Any:
+    """Return the result inside a JSON-RPC answer. Errors: RevertedError when a contract refused, RpcError when the
+    node did, ChainUnreachableError when it is no such answer."""
+    if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
+        raise ChainUnreachableError(endpoint, f"no JSON-RPC answer to {method}")
+    error = answer.get("error")
+    if error is None:
+        return answer.get("result")
+    if not isinstance(error, dict):
+        raise RpcError(method, 0, str(error))
+    code, message = int(error.get("code", 0)), str(error.get("message", "unknown error"))
+    data = _revert_data(error.get("data"))
+    if data is not None or code == _REVERT_CODE or "revert" in message.lower():
+        raise revert(data or b"", message)
+    raise RpcError(method, code, message)
 
 
 def _revert_data(data: Any) -> bytes | None:

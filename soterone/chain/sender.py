@@ -96,13 +96,18 @@ class Sender:
 
     async def step(self) -> bool:
         """Do one pass: look after what was sent, then send what is due. Return whether anything was sent."""
+        held = await self._outbox.outstanding(self._signer.account)
+        if not held and not await self._outbox.due(1):
+            self.in_flight = 0
+            return False
         mined_count = await self._client.transaction_count(self._signer.account)
         head = await self._client.head()
-        await self._verify_mined(head)
-        await self._look_after(mined_count, head)
-        held = await self._outbox.outstanding(self._signer.account)
-        sent = await self._send_due(mined_count, head, held)
-        await self._fill_gap(mined_count, head)
+        if await self._verify_mined(held, head):
+            held = await self._outbox.outstanding(self._signer.account)
+        if await self._look_after(held, mined_count, head):
+            held = await self._outbox.outstanding(self._signer.account)
+        sent = await self._send_due(held, mined_count, head)
+        await self._fill_gap(held, mined_count, head)
         return sent
 
     async def _guarded_step(self, pause_seconds: float) -> float:
@@ -121,25 +126,29 @@ class Sender:
 
     # What was sent
 
-    async def _verify_mined(self, head: Block) -> None:
-        """Take rows out of blocks that a reorganisation removed; let go of those that are deep enough."""
+    async def _verify_mined(self, held: Sequence[Outstanding], head: Block) -> bool:
+        """Take rows out of blocks that a reorganisation removed, let go of those that are deep enough; whether any."""
         if self._memory.verified_head == head.hash:
-            return
-        held = await self._outbox.outstanding(self._signer.account)
+            return False
         mined = [(one.row.key, one.included.block) for one in held if one.included]
         heights = sorted({block.number for _, block in mined})
         found = dict(zip(heights, await self._client.blocks(heights), strict=True))
+        changed = False
         for key, block in mined:
             now = found[block.number]
             if now is None or now.hash != block.hash:
                 _log.warning("transaction_reorganised_away", key=key)
                 await self._outbox.mark_unmined(key)
+                changed = True
             elif head.number >= block.number + self._policy.watch_blocks:
                 await self._outbox.mark_final(key)
+                changed = True
         self._memory.verified_head = head.hash
+        return changed
 
-    async def _look_after(self, mined_count: int, head: Block) -> None:
-        held = await self._outbox.outstanding(self._signer.account)
+    async def _look_after(self, held: Sequence[Outstanding], mined_count: int, head: Block) -> bool:
+        """Settle what has a receipt and urge the rest on; whether any row left its state."""
+        changed = False
         pending = [one for one in held if one.included is None]
         hashes = [attempt.transaction_hash for one in pending for attempt in one.attempts]
         receipts = {one.transaction_hash: one for one in await self._client.receipts(hashes) if one}
@@ -151,10 +160,12 @@ class Sender:
             ]
             if found:
                 await self._settle(one, found[0])
+                changed = True
             elif one.nonce < mined_count:
-                await self._judge_lost(one)
+                changed |= await self._judge_lost(one)
             else:
                 await self._urge(one, head)
+        return changed
 
     async def _settle(self, one: Outstanding, receipt: Receipt) -> None:
         key = one.row.key
@@ -178,15 +189,16 @@ class Sender:
             return Refusal("", f"The transaction failed in its block: {problem.message}.")
         return Refusal("", "The transaction failed in its block: out of gas, or another one came before it.")
 
-    async def _judge_lost(self, one: Outstanding) -> None:
+    async def _judge_lost(self, one: Outstanding) -> bool:
         """The nonce is used up and not by us: another sender's transaction took it. Nodes behind one address may lag,
-        so believe it only when it lasts."""
+        so believe it, and open the row again, only when it lasts."""
         key, now = one.row.key, time.monotonic()
         if now - self._memory.lost_since.setdefault(key, now) < self._policy.lost_nonce_seconds:
-            return
+            return False
         _log.warning("nonce_taken_by_another_transaction", key=key, nonce=one.nonce)
         await self._outbox.reopen(key)
         self._memory.forget(key)
+        return True
 
     async def _urge(self, one: Outstanding, head: Block) -> None:
         """Send again what is not mined, with higher fees once it is stuck."""
@@ -218,7 +230,7 @@ class Sender:
 
     # What is due
 
-    async def _send_due(self, mined_count: int, head: Block, held: Sequence[Outstanding]) -> bool:
+    async def _send_due(self, held: Sequence[Outstanding], mined_count: int, head: Block) -> bool:
         taken = {one.nonce for one in held}
         pending = frozenset(one.row.key for one in held if one.included is None)
         self.in_flight = len(pending)
@@ -276,9 +288,8 @@ class Sender:
         waits_for = before.waits_for if before else pending
         self._memory.refused[row.key] = _Refused(tries, next_at, waits_for)
 
-    async def _fill_gap(self, mined_count: int, head: Block) -> None:
+    async def _fill_gap(self, held: Sequence[Outstanding], mined_count: int, head: Block) -> None:
         """Use up a nonce that nothing holds while later ones wait for it, as after a reorganisation."""
-        held = await self._outbox.outstanding(self._signer.account)
         waiting = [one.nonce for one in held if one.included is None]
         if not waiting or min(waiting) <= mined_count:
             self._memory.gap_since = None

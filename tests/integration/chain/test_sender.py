@@ -363,12 +363,12 @@ async def test_a_node_that_is_down_is_waited_for(
     own_chain: ChainClient, own_anvil: Anvil, coordinator_signer: Signer
 ) -> None:
     outbox = MemoryOutbox()
+    rows, nodes = enqueue(own_chain, outbox, 2)
     own_anvil.stop()
     async with sending(own_chain, coordinator_signer, outbox) as sender:
         await until(lambda: sender.problem is not None)
         assert "gives no answer" in str(sender.problem)
         own_anvil.start()
-        rows, nodes = enqueue(own_chain, outbox, 2)
         await until(all_done(outbox, rows))
         assert sender.problem is None
     assert await registered(own_chain, nodes)
