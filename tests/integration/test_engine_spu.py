@@ -72,9 +72,11 @@ def directory() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def session() -> Iterator[tuple[Session, list[Owner]]]:
     root = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="soter-test-"))
-    owners = wdbc_owners(root)
-    yield asyncio.run(run_session(root, owners, TRAINING)), owners
-    shutil.rmtree(root)
+    try:
+        owners = wdbc_owners(root)
+        yield asyncio.run(run_session(root, owners, TRAINING)), owners
+    finally:
+        shutil.rmtree(root)
 
 
 def in_the_clear(owners: list[Owner]) -> list[ClearTable]:
