@@ -229,7 +229,8 @@ def test_without_a_coordinator_the_agent_runs_on_and_comes_back(
     deadline = time.monotonic() + 15
     while "coordinator back" not in registered.log.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert "coordinator back" in registered.log.read_text()
+    log = registered.log.read_text()
+    assert [json.loads(line)["event"] for line in log.splitlines()] == ["coordinator away", "coordinator back"]
     again = registered.invoke(*add)
     assert (again.status, again.document["dataset_id"]) == (0, kept.id), "the same try, not a second dataset"
 
