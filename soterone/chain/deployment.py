@@ -129,8 +129,9 @@ def deploy(
     a step. Raises DeploymentError when the chain is unreachable, the account cannot pay or a transaction fails.
     """
     chosen = parameters or Parameters()
-    _check(chosen)
-    deployer = _Deployer(connect(rpc_url), _account(private_key), announce)
+    account = _account(private_key)
+    _check(chosen, account.address)
+    deployer = _Deployer(connect(rpc_url), account, announce)
     try:
         return deployer.run(chosen)
     except Web3Exception as problem:
@@ -230,7 +231,9 @@ def _account(private_key: str) -> LocalAccount:
     return account
 
 
-def _check(parameters: Parameters) -> None:
+def _check(parameters: Parameters, deployer: str) -> None:
+    if parameters.unpauser == (parameters.pauser or deployer):
+        raise DeploymentError("pauser and unpauser must be two accounts: name another one")
     for one in fields(parameters):
         value = getattr(parameters, one.name)
         if one.name == "admin_delay_seconds":
