@@ -16,7 +16,7 @@ from soterone.chain.errors import ChainUnreachableError, ContractMissingError, R
 from soterone.chain.openings import Opening, result_hash
 from soterone.chain.records import Contracts, NodeStatus, QueryStatus
 from soterone.crypto.accounts import Signer
-from soterone.crypto.messages import Cancellation, Feedback, NodeUpdate, Unregistration, sign
+from soterone.crypto.messages import Cancellation, Feedback, LossReport, NodeUpdate, Unregistration, sign
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account, QueryId, hash32
 from soterone.domain.roles import Role
@@ -145,6 +145,41 @@ async def test_failed_cancelled_and_expired_queries(
         assert isinstance(failed, events.QueryFailed)
         assert failed.reason == {"fail": 1, "cancel": 6, "expire": 8}[end]
         assert failed.node == (order.owners[0] if end == "fail" else "0x" + "00" * 20)
+
+
+async def test_a_lost_mpc_node_is_replaced(
+    own_chain: ChainClient,
+    own_anvil: Anvil,
+    calls: CallBuilder,
+    coordinator_signer: Signer,
+    signers: list[Signer],
+) -> None:
+    order, opening = await dispatched(own_chain, coordinator_signer, signers)
+    query = await own_chain.query_id_of(order.customer, order.salt)
+    successors = signers[6:8]
+    for node in successors:
+        await mined(own_chain, coordinator_signer, registering(own_chain, node, Role.MPC_NODE))
+    seed_block = (await own_chain.head()).number
+    own_anvil.rpc("evm_mine")
+    reporter = next(one for one in signers if one.account == order.owners[1])
+    report = LossReport(bytes.fromhex(query[2:]), 0, order.mpcs[1], soon())
+    call = calls.replace_mpc(
+        report,
+        opening,
+        reporter.account,
+        sign(reporter, domain(own_chain, "QueryLedger"), report),
+        new_mpc=successors[1].account,
+        seed_block=seed_block,
+        candidates=[one.account for one in successors],
+    )
+    (replaced,) = own_chain.events_in(await mined(own_chain, coordinator_signer, call))
+    assert isinstance(replaced, events.MPCUpdated)
+    assert (replaced.old_mpc, replaced.new_mpc) == (order.mpcs[1], successors[1].account)
+    assert (replaced.generation, replaced.seed_block) == (1, seed_block)
+    assert replaced.candidates == tuple(one.account for one in successors)
+    opening = opening.replaced(order.mpcs[1], successors[1].account)
+    assert await own_chain.commitment_of(query) == opening.commitment()
+    assert (await own_chain.status_of(query)).generation == 1
 
 
 async def test_an_uncontested_settlement_after_a_silent_day(

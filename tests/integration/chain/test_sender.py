@@ -250,7 +250,7 @@ async def test_a_stuck_transaction_is_paid_an_eighth_more_until_it_is_mined(
         assert later.max_fee_wei * 8 >= earlier.max_fee_wei * 9
         assert later.priority_fee_wei * 8 >= earlier.priority_fee_wei * 9
     assert held.included is not None
-    assert held.included.transaction_hash == held.attempts[-1].transaction_hash
+    assert held.included.transaction_hash in {one.transaction_hash for one in held.attempts[1:]}
     assert await registered(own_chain, nodes)
 
 
