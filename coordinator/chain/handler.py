@@ -132,7 +132,7 @@ async def _tell(session: AsyncSession, event: Event) -> None:
     kind = _TOLD.get(type(event).__name__)
     data = _data(event)
     query = await session.get(Query, data.get("query_id", ""))
-    if kind is None or query is None:
+    if kind is None or query is None or query.dispatched_tx is None:
         return
     told = {name: value for name, value in data.items() if name not in ("query_id", "customer")}
     told |= {"tx": event.position.transaction_hash, "block": event.position.block_number}

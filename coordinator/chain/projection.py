@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,8 +12,12 @@ from sqlmodel import col
 from coordinator.models.chain import ChainLog
 from coordinator.models.queries import Query
 from coordinator.queries import repository
+from coordinator.queries.orders import order_of
+from coordinator.resources import service as resources
 from soterone.chain.calls import NOBODY
+from soterone.crypto.messages import QueryOrder
 from soterone.domain.failures import FailureReason
+from soterone.domain.ids import hash32
 from soterone.domain.lifecycle import Stage
 
 
@@ -66,14 +71,33 @@ def _step(state: OnChain, log: ChainLog) -> OnChain:
     return state
 
 
-async def on_chain(session: AsyncSession, query_id: str) -> OnChain:
-    """Return what the chain has said of a query so far."""
-    logs = await session.scalars(
-        select(ChainLog)
-        .where(col(ChainLog.query_id) == query_id)
-        .order_by(col(ChainLog.block_number), col(ChainLog.log_index))
+async def on_chain(session: AsyncSession, query: Query) -> OnChain:
+    """Return what the chain has said of a query so far.
+
+    A customer may dispatch another order under the same id than was proposed: that one is nothing to us, and its
+    nodes refuse it.
+    """
+    logs = list(
+        await session.scalars(
+            select(ChainLog)
+            .where(col(ChainLog.query_id) == query.id)
+            .order_by(col(ChainLog.block_number), col(ChainLog.log_index))
+        )
     )
-    return fold(logs)
+    order = order_of(query, await repository.participants_of(session, query.id))
+    announced = [json.loads(log.data_json) for log in logs if log.name == "QueryDispatched"]
+    return fold(logs) if all(_is_ours(data, order) for data in announced) else OnChain()
+
+
+def _is_ours(data: dict[str, Any], order: QueryOrder) -> bool:
+    announced = (data["customer"], data["spec_hash"], data["result_key_hash"])
+    named = (data["owners"], data["mpcs"])
+    timers = (data["max_run_seconds"], data["result_retry_seconds"], data["cleanup_grace_seconds"])
+    return (
+        announced == (order.customer, hash32(order.spec_hash), hash32(order.result_key_hash))
+        and named == (list(order.owners), list(order.mpcs))
+        and timers == (order.max_run_seconds, order.result_retry_seconds, order.cleanup_grace_seconds)
+    )
 
 
 async def project(session: AsyncSession, query_id: str) -> None:
@@ -81,8 +105,10 @@ async def project(session: AsyncSession, query_id: str) -> None:
     query = await repository.get(session, query_id, lock=True)
     if query is None:
         return
-    state = await on_chain(session, query_id)
+    state = await on_chain(session, query)
     now = await repository.now(session)
+    if state.dispatched_tx is not None and query.dispatched_at is None:
+        await resources.keep(session, query_id)
     _project_dispatch(query, state, now)
     _project_end(query, state, now)
     query.cleanup_tx = state.cleanup_tx

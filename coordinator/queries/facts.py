@@ -61,6 +61,8 @@ async def situation_of(session: AsyncSession, query: Query, final_depth_blocks: 
     sent = await outbox.rows_of(session, query.id)
     offline = await _offline(session, participants)
     ranked = [share for share in shares if share.rank != CONSTANTS_RANK]
+    lost_owners = _lost_owners(query, participants, offline)
+    lost_mpcs = _lost_mpcs(query, participants, offline, ranked)
     times = sorted(share.stored_at for share in ranked)
     facts = QueryFacts(
         stage=Stage(query.status),
@@ -69,9 +71,9 @@ async def situation_of(session: AsyncSession, query: Query, final_depth_blocks: 
         max_run_seconds=query.max_run_seconds,
         dispatched_at=query.dispatched_at,
         progressed=any(one.phase not in ("", "accepted") for one in participants),
-        lost_owners=_lost_owners(query, participants, offline),
-        lost_mpcs=_lost_mpcs(query, participants, offline, ranked),
-        failure=await _failure(session, query, offline),
+        lost_owners=lost_owners,
+        lost_mpcs=lost_mpcs,
+        failure=await _failure(session, query, explained=bool(lost_mpcs or (lost_owners and not ranked))),
         shares=frozenset(share.rank for share in ranked),
         second_share_at=times[SHARES_NEEDED - 1] if len(times) >= SHARES_NEEDED else None,
         constants_missing=_missing_constants(participants, shares, offline),
@@ -130,9 +132,10 @@ def _lost_mpcs(
     return () if query.training_ended_at is not None and enough else lost
 
 
-async def _failure(session: AsyncSession, query: Query, offline: set[str]) -> ReportedFailure | None:
+async def _failure(session: AsyncSession, query: Query, *, explained: bool) -> ReportedFailure | None:
+    """An engine's error that a lost node explains is that node's loss, not the reporter's failure."""
     note = await repository.first_failure(session, query.id, query.generation)
-    if note is None or (offline and note.reason == FailureReason.ENGINE_ERROR):
+    if note is None or (explained and note.reason == FailureReason.ENGINE_ERROR):
         return None
     return ReportedFailure(Account(note.node), FailureReason(note.reason), note.sentence)
 

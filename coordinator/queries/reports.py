@@ -16,6 +16,7 @@ from coordinator.queries.schemas import CleanupNotice, FailureNotice, Progress, 
 from coordinator.queries.sessions import session_of
 from coordinator.wakeups import Topic
 from soterone.crypto.messages import CleanupDone, Domain, Message, SignatureError, recover
+from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account, QueryId, hash_bytes
 from soterone.domain.lifecycle import Stage
 from soterone.domain.roles import Role
@@ -24,6 +25,15 @@ PHASES = ("accepted", "linked", "align", "share", "train", "deliver")
 _TRAINED = PHASES.index("deliver")
 _DETAIL_LENGTH, _SENTENCE_LENGTH = 200, 500
 _EVENT_STEP = 0.05
+_MOST_EVENTS = 5_000
+_OWN_REASONS = (
+    FailureReason.TOO_FEW_COMMON_ROWS,
+    FailureReason.ENGINE_ERROR,
+    FailureReason.POLICY_REFUSED,
+    FailureReason.TIMED_OUT,
+    FailureReason.BAD_DATA,
+)
+"""What a node can say of itself; that others are lost or that a query is over, the coordinator finds itself."""
 
 __all__ = [
     "CONSTANTS_RANK",
@@ -73,7 +83,7 @@ async def _advance(session: AsyncSession, query: Query, participant: Participant
         query.training_ended_at = now
     if query.status == Stage.DISPATCHED:
         await repository.wake(session, query)
-    if tell:
+    if tell and await repository.last_sequence(session, query.id) < _MOST_EVENTS:
         data = {
             "node": participant.account,
             "phase": progress.phase,
@@ -115,17 +125,18 @@ async def record_failure(context: Context, node: Account, notice: FailureNotice)
         now = await repository.now(session)
         participant.heard_at = now
         sentence = printable(notice.sentence, _SENTENCE_LENGTH) or notice.reason.sentence
+        reason = notice.reason if notice.reason in _OWN_REASONS else FailureReason.ENGINE_ERROR
         session.add(
             FailureNote(
                 query_id=notice.query_id,
                 generation=notice.generation,
                 node=node,
-                reason=int(notice.reason),
+                reason=int(reason),
                 sentence=sentence,
                 reported_at=now,
             )
         )
-        data = {"node": node, "reason": int(notice.reason), "sentence": sentence}
+        data = {"node": node, "reason": int(reason), "sentence": sentence}
         await repository.add_event(session, query.id, "failure-reported", data)
         await repository.wake(session, query)
     context.wakeups.notify(Topic.QUERIES)

@@ -103,12 +103,9 @@ async def add_event(
     session: AsyncSession, query_id: str, kind: str, data: Mapping[str, Any] | None = None
 ) -> int:
     """Append to a query's audit trail and return the sequence, 1 for the first. `data` must hold no secret."""
-    last = await session.scalar(
-        select(func.max(QueryEventRow.sequence)).where(col(QueryEventRow.query_id) == query_id)
-    )
     row = QueryEventRow(
         query_id=query_id,
-        sequence=(last or 0) + 1,
+        sequence=await last_sequence(session, query_id) + 1,
         kind=kind,
         at=await now(session),
         data_json=json.dumps(dict(data or {}), separators=(",", ":")),
@@ -116,6 +113,14 @@ async def add_event(
     session.add(row)
     await session.flush()
     return row.sequence
+
+
+async def last_sequence(session: AsyncSession, query_id: str) -> int:
+    """Return the sequence of a query's newest event, 0 before the first."""
+    last = await session.scalar(
+        select(func.max(QueryEventRow.sequence)).where(col(QueryEventRow.query_id) == query_id)
+    )
+    return last or 0
 
 
 async def events_after(

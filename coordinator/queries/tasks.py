@@ -18,7 +18,6 @@ from coordinator.resources import service as resources
 from coordinator.wakeups import Topic
 from soterone.chain.calls import NOBODY, Call, CallBuilder
 from soterone.chain.openings import result_hash
-from soterone.domain.failures import FailureReason
 from soterone.domain.ids import QueryId, hash32, hash_bytes
 from soterone.domain.lifecycle import (
     Action,
@@ -191,8 +190,6 @@ class Reconciler:
         if now < query.dispatched_at + longest + _EXPIRE_MARGIN_SECONDS:
             return ""
         call = self._calls.expire(QueryId(query.id), opening_of(query, situation.participants))
-        query.announced_reason = int(FailureReason.ABANDONED)
-        query.failure_sentence = FailureReason.ABANDONED.sentence
         return await self._send(session, query, _EXPIRE, query.generation, call)
 
     async def _send(

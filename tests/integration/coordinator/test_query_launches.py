@@ -10,10 +10,13 @@ from fixtures.query_world import World, eventually
 
 from coordinator.chain import outbox
 from coordinator.errors import answer_to
-from coordinator.queries import errors, service
+from coordinator.queries import errors, repository, service
+from coordinator.queries.launches import _sign
+from coordinator.wakeups import Topic
+from soterone.chain.calls import CallBuilder
 from soterone.client.orders import to_order
 from soterone.crypto.accounts import Signer
-from soterone.crypto.messages import Domain, Feedback, sign
+from soterone.crypto.messages import Domain, Feedback, Unregistration, sign
 from soterone.domain.ids import Account, hash_bytes
 from soterone.rest.queries import CancelRequest, FeedbackRequest, LaunchRequest, Proposal
 
@@ -107,10 +110,6 @@ async def test_an_order_that_the_contract_would_refuse_is_not_sent(world: World)
 
 
 async def unregister(world: World, node: Account) -> None:
-    from coordinator.wakeups import Topic
-    from soterone.chain.calls import CallBuilder
-    from soterone.crypto.messages import Unregistration
-
     message = Unregistration(node, 1, int(time.time()) + 600)
     signature = sign(world.nodes[node], world.context.domain("NodeRegistry"), message)
     call = CallBuilder(world.context.chain.contracts.addresses).unregister(message, signature)
@@ -123,17 +122,12 @@ async def unregister(world: World, node: Account) -> None:
 async def test_an_order_that_the_chain_refuses_ends_the_query_with_its_reason(world: World) -> None:
     """Two orders race for nothing but the node that left between the rehearsal and the block."""
     proposal = await world.propose()
-    from coordinator.queries.launches import _sign
-    from soterone.chain.calls import CallBuilder
-
     await unregister(world, Account(proposal.order.mpcs[0]))
     request = world.signed(proposal)
     call = CallBuilder(world.context.chain.contracts.addresses).dispatch(
         to_order(proposal.order), bytes.fromhex(request.signature[2:])
     )
     async with world.database.transaction() as session:
-        from coordinator.queries import repository
-
         query = await repository.get(session, proposal.query_id)
         assert query is not None
         await _sign(session, query, request.signature, call)

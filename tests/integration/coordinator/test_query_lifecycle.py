@@ -2,16 +2,24 @@
 
 import base64
 import time
+from dataclasses import replace
 
 from fixtures.query_world import World, eventually
+from sqlalchemy import update
+from sqlmodel import col
 
+from coordinator.chain import outbox
+from coordinator.models.queries import Query, StoredShare
 from coordinator.models.resources import Reservation
 from coordinator.queries import service
+from coordinator.queries.schemas import FailureNotice
 from coordinator.resources import service as resources
+from coordinator.wakeups import Topic
+from soterone.chain.calls import CallBuilder
 from soterone.chain.records import QueryStatus
 from soterone.client.orders import to_order
 from soterone.client.verification import check_result
-from soterone.crypto.messages import Cancellation, Feedback, sign
+from soterone.crypto.messages import Cancellation, Feedback, QueryOrder, sign
 from soterone.crypto.sealing import share_context
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account, QueryId, hash_bytes
@@ -20,7 +28,8 @@ from soterone.rest.queries import CancelRequest, FeedbackRequest, TimerWishes
 
 async def test_a_query_runs_from_proposal_to_cleanup_and_rating(world: World) -> None:
     proposal = await world.propose()
-    assert [view.id for view in (await world_list(world)).queries] == [proposal.query_id]
+    listed = await service.list_queries(world.context, world.customer.account, None, 10)
+    assert [view.id for view in listed.queries] == [proposal.query_id]
     await world.launch(proposal)
     ended = await world.run_to_the_end(proposal)
     assert ended.result_hash is not None
@@ -61,11 +70,7 @@ async def test_a_query_runs_from_proposal_to_cleanup_and_rating(world: World) ->
     assert [kind for kind in kinds if kind in story] == story
 
 
-async def world_list(world: World):  # type: ignore[no-untyped-def]
-    return await service.list_queries(world.context, world.customer.account, None, 10)
-
-
-async def check_customer_opens(world: World, query_id: str, order) -> None:  # type: ignore[no-untyped-def]
+async def check_customer_opens(world: World, query_id: str, order: QueryOrder) -> None:
     """Check the result as the SDK does, against the commitment on chain, and open each share."""
     result = await service.result(world.context, world.customer.account, query_id)
     commitment = await world.context.chain.commitment_of(QueryId(query_id))
@@ -94,7 +99,6 @@ async def rate(world: World, query_id: str, node: str, percent: int) -> None:
 
 
 async def test_two_shares_complete_a_query_without_the_third(world: World) -> None:
-    world.change_limits()
     proposal = await world.propose(TimerWishes(max_run_seconds=600))
     await world.launch(proposal)
     first, second, third = (Account(node) for node in proposal.order.mpcs)
@@ -117,11 +121,6 @@ async def test_two_shares_complete_a_query_without_the_third(world: World) -> No
 
 async def age_shares(world: World, query_id: str, seconds: float) -> None:
     """Let shares be as old as if so much time had passed."""
-    from sqlalchemy import update
-    from sqlmodel import col
-
-    from coordinator.models.queries import StoredShare
-
     async with world.database.transaction() as session:
         await session.execute(
             update(StoredShare)
@@ -131,8 +130,6 @@ async def age_shares(world: World, query_id: str, seconds: float) -> None:
 
 
 async def test_a_reported_failure_ends_the_query_with_its_reason(world: World) -> None:
-    from coordinator.queries.schemas import FailureNotice
-
     proposal = await world.propose()
     await world.launch(proposal)
     owner = Account(proposal.order.owners[0])
@@ -207,10 +204,66 @@ async def test_a_query_that_runs_too_long_is_closed(world: World) -> None:
 
 async def backdate(world: World, query_id: str, seconds: float) -> None:
     """Let a query have been dispatched earlier."""
-    from coordinator.models.queries import Query
-
     async with world.database.transaction() as session:
         query = await session.get(Query, query_id)
         assert query is not None
         assert query.dispatched_at is not None
         query.dispatched_at -= seconds
+
+
+async def test_a_nodes_crash_is_not_its_peers_failure(world: World) -> None:
+    """Whoever lost its peer reports an engine's error; who is offline explains it."""
+    proposal = await world.propose()
+    await world.launch(proposal)
+    crashed, peer = (Account(node) for node in proposal.order.mpcs[:2])
+    await world.disconnect(crashed)
+    notice = FailureNotice(QueryId(proposal.query_id), 0, FailureReason.ENGINE_ERROR, "A peer fell silent.")
+    await service.record_failure(world.context, peer, notice)
+    failed = await world.until(proposal.query_id, lambda view: view.status == "failed")
+    assert failed.failure is not None
+    assert (failed.failure.reason, failed.failure.node) == (FailureReason.NO_SUCCESSOR, crashed)
+    settlement = await eventually(
+        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)),
+        lambda found: found.settled_at > 0,
+    )
+    assert [settlement.observations[2], settlement.observations[3]] == [0, 100]
+
+
+async def test_a_node_cannot_end_a_query_in_the_customers_name(world: World) -> None:
+    proposal = await world.propose()
+    await world.launch(proposal)
+    for reason in (FailureReason.CANCELLED, FailureReason.OWNER_LOST):
+        notice = FailureNotice(QueryId(proposal.query_id), 0, reason, "It is over.")
+        await service.record_failure(world.context, Account(proposal.order.mpcs[0]), notice)
+    failed = await world.until(proposal.query_id, lambda view: view.status == "failed")
+    assert failed.failure is not None
+    assert failed.failure.reason == FailureReason.ENGINE_ERROR
+
+
+async def test_another_order_under_the_same_id_is_not_ours(world: World) -> None:
+    proposal = await world.propose()
+    order = replace(to_order(proposal.order), max_run_seconds=77)
+    signature = sign(world.customer, world.context.domain("QueryLedger"), order)
+    call = CallBuilder(world.context.chain.contracts.addresses).dispatch(order, signature)
+    async with world.database.transaction() as session:
+        await outbox.enqueue(session, outbox.key(proposal.query_id, "elsewhere"), call)
+    world.context.wakeups.notify(Topic.OUTBOX)
+    await eventually(
+        lambda: world.context.chain.status_of(QueryId(proposal.query_id)),
+        lambda state: state.status is QueryStatus.DISPATCHED,
+    )
+    other = await world.propose()
+    await world.launch(other)
+    assert (await world.view(proposal.query_id)).status == "reserved"
+
+
+async def test_a_customer_may_dispatch_its_order_itself(world: World) -> None:
+    proposal = await world.propose()
+    order = to_order(proposal.order)
+    signature = sign(world.customer, world.context.domain("QueryLedger"), order)
+    call = CallBuilder(world.context.chain.contracts.addresses).dispatch(order, signature)
+    async with world.database.transaction() as session:
+        await outbox.enqueue(session, outbox.key(proposal.query_id, "by-itself"), call)
+    world.context.wakeups.notify(Topic.OUTBOX)
+    await world.until(proposal.query_id, lambda view: view.status == "dispatched")
+    assert (await world.run_to_the_end(proposal)).status == "completed"

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from coordinator.datasets import service as datasets
 from coordinator.errors import CoordinatorError, answer_to
+from coordinator.models.nodes import Node
 from coordinator.models.queries import Offer, OfferState, Query
 from coordinator.models.resources import Reservation
 from coordinator.queries import errors, service
@@ -148,8 +149,6 @@ async def test_capacity_is_never_promised_twice(world: World) -> None:
     demand = mpc_demand([LABELLED, table(DATASETS[1], ColumnMetadata(name="texture", kind="number"))])
     small = PROFILE.model_copy(update={"cpu_cores": 2, "memory_bytes": 2 * demand.memory_bytes + 1})
     async with world.database.transaction() as session:
-        from coordinator.models.nodes import Node
-
         for node in (await session.scalars(select(Node))).all():
             node.profile_json = small.canonical().decode()
     customers = [Signer.new().account for _ in range(16)]

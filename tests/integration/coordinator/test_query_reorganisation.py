@@ -23,7 +23,9 @@ async def own_world(
         yield opened
 
 
-async def test_a_completion_that_a_reorganisation_dropped_comes_back(own_world: World, own_anvil: Anvil) -> None:
+async def test_a_completion_that_a_reorganisation_dropped_comes_back(
+    own_world: World, own_anvil: Anvil
+) -> None:
     world = own_world
     proposal = await world.propose()
     await world.launch(proposal)
@@ -42,7 +44,8 @@ async def test_a_completion_that_a_reorganisation_dropped_comes_back(own_world: 
     assert state.generation == 0
     assert (await world.context.chain.head()).number > before
     await eventually(
-        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)), lambda found: found.settled_at > 0
+        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)),
+        lambda found: found.settled_at > 0,
     )
     view = await world.until(proposal.query_id, lambda view: view.status == "completed")
     assert view.result_hash is not None
