@@ -1,9 +1,10 @@
 """Calls to the other participants of one query, each over a channel that accepts one certificate only."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from node_agent.peers.server import READY
 from node_agent.sessions.order import Peer
 from node_agent.sessions.states import Fence
 from soterone.crypto.certificates import TlsIdentity
@@ -66,19 +67,24 @@ class Peers:
         await self._stubs[peer].Abort(request, timeout=CALL_SECONDS)
 
     async def deliver_shares(self, peer: Account, fence: Fence, share: Path, timeout_seconds: float) -> None:
-        """Upload a share file to its MPC node."""
-        header = ShareHeader(query_id=self._query, generation=fence.generation, attempt=fence.attempt)
-        await self._stubs[peer].DeliverShares(_chunks(header, share), timeout=timeout_seconds)
+        """Upload a share file to its MPC node, once it has said that it takes it."""
+        call = self._stubs[peer].DeliverShares(timeout=timeout_seconds)
+        with share.open("rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            header = ShareHeader(
+                query_id=self._query,
+                generation=fence.generation,
+                attempt=fence.attempt,
+                size_bytes=size_bytes,
+            )
+            await call.write(ShareChunk(header=header))
+            if READY in dict(await call.initial_metadata()):
+                while data := file.read(CHUNK_BYTES):
+                    await call.write(ShareChunk(data=data))
+                await call.done_writing()
+        await call
 
     async def close(self) -> None:
         """Close all channels; calls under way fail."""
         for channel in self._channels.values():
             await channel.close(grace=None)
-
-
-async def _chunks(header: ShareHeader, share: Path) -> AsyncIterator[ShareChunk]:
-    with share.open("rb") as file:
-        header.size_bytes = os.fstat(file.fileno()).st_size
-        yield ShareChunk(header=header)
-        while data := file.read(CHUNK_BYTES):
-            yield ShareChunk(data=data)

@@ -43,6 +43,8 @@ log = structlog.get_logger()
 
 CHUNK_PATIENCE_SECONDS = 30.0
 MAX_ENGINES = 16
+READY = "soter-ready"
+"""Initial metadata of DeliverShares: the share is wanted. Data sent before is lost when the call is refused."""
 MAX_SENTENCE = 500
 
 Reply = TypeVar("Reply")
@@ -145,6 +147,7 @@ class PeerService(PeerServicer):
         if not 0 < header.size_bytes <= self._max_share_bytes:
             raise TooLargeError(f"A share may have 1 to {self._max_share_bytes} bytes.")
         with session.receive(_fence(header), caller) as sink:
+            await context.send_initial_metadata(((READY, "1"),))
             await _copy(chunks, sink, header.size_bytes)
             await sink.commit()
         return ShareReceipt()

@@ -1,6 +1,7 @@
 """One attempt at computing: its engine's address and key, its folder on tmpfs, its task, and how it ended."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import shutil
 from collections.abc import Coroutine
@@ -70,10 +71,18 @@ class Attempt:
             self.outcome.set_result(outcome)
 
     async def stop(self, outcome: Outcome = Outcome.OVER) -> None:
-        """Kill the engine and remove the plaintext."""
+        """Kill the engine and remove the plaintext. Not for the attempt's own task."""
         self.end(outcome)
-        if self._task is not None and self._task is not asyncio.current_task():
+        if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self.ports.give_back(self.engine.port)
-        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+        await asyncio.to_thread(_remove, self.directory)
+
+
+def _remove(directory: Path) -> None:
+    """Remove an attempt's folder, and the folders above that nothing else is in: the query's and the agent's."""
+    shutil.rmtree(directory, ignore_errors=True)
+    for folder in list(directory.parents)[:2]:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

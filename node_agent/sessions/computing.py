@@ -19,6 +19,9 @@ from soterone.domain.ids import Account
 from soterone.domain.spec import QuerySpec
 
 UPLOAD_SECONDS = 600.0
+LINK_TROUBLE = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL}
+)
 OnProgress = Callable[[Progress], None]
 
 
@@ -97,8 +100,7 @@ async def _upload(context: AgentContext, peers: Peers, seat: Seat, mpc: Account,
             lambda: peers.deliver_shares(mpc, seat.fence, file, UPLOAD_SECONDS),
             context.backoff,
             patience_seconds=context.limits.join_patience_seconds,
-            for_good=frozenset(grpc.StatusCode)
-            - {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED},
+            for_good=frozenset(grpc.StatusCode) - LINK_TROUBLE,
         )
     except grpc.aio.AioRpcError as error:
         sentence = f"The MPC node {mpc} did not take its share: {error.details()}"

@@ -59,6 +59,7 @@ PEER_REASONS = frozenset(
         FailureReason.BAD_DATA,
     }
 )
+INTERNAL_ERROR = "A node had an internal error; its log says where."
 ENDED_ON_CHAIN = 3
 """From this QueryLedger status on a query has failed or is cleaned up; 2 is completed."""
 
@@ -77,6 +78,7 @@ class Session:
         self._changed = asyncio.Event()
         self._cleanup_ordered = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
         self._started_at = context.clock()
         self._ended_at = context.clock()
         self._progress = ProgressReporter(context.coordinator, record.query_id)
@@ -181,7 +183,7 @@ class Session:
             self._spawn(self._deliver())
         elif self.state in (State.JOINED, State.RUNNING):
             self._step(Step.RETRY)
-            await self._tell_peers(ATTEMPT_ONLY, "This node was restarted.")
+            await self._tell_peers(self.fence, ATTEMPT_ONLY, "This node was restarted.")
 
     async def _over_on_chain(self) -> bool:
         for wait in self._context.backoff.waits():
@@ -237,6 +239,7 @@ class Session:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._drop_attempt()
+        await asyncio.gather(*self._stopping, return_exceptions=True)
         if self._peers is not None:
             await self._peers.close()
 
@@ -307,15 +310,15 @@ class Session:
 
     async def give_up(self, fence: Fence, sentence: str) -> None:
         """End the attempt for everybody, but not the query."""
-        if fence == self.fence and self.state in LIVE:
-            await self._tell_peers(ATTEMPT_ONLY, sentence)
+        if self._attempt is not None and self._attempt.fence == fence:
             await self._retry()
+            await self._tell_peers(fence, ATTEMPT_ONLY, sentence)
 
     async def fail(self, reason: FailureReason, sentence: str) -> None:
         """End the query for everybody: peers now, the coordinator until it has heard."""
         self._log.warning("query failed here", reason=int(reason), why=sentence)
         if await self._fail(reason, sentence) and self._peers is not None:
-            await self._tell_peers(int(reason), sentence)
+            await self._tell_peers(self.fence, int(reason), sentence)
 
     async def hear_of_failure(self, sentence: str) -> None:
         """End the query here, as another participant has; its word comes first."""
@@ -340,7 +343,7 @@ class Session:
         self._step(Step.JOIN, attempt=fence.attempt)
         self._attempt = attempt
         if old is not None:
-            await old.stop(Outcome.RETRY)
+            await self._stop(old, Outcome.RETRY)
 
     async def _compute(self, attempt: Attempt, seat: Seat) -> None:
         try:
@@ -350,19 +353,19 @@ class Session:
             if error.reason is FailureReason.ENGINE_ERROR:
                 await asyncio.sleep(self._context.hearsay_seconds)
             if error.reason is FailureReason.ENGINE_ERROR and not attempt.linked:
-                await self.give_up(seat.fence, error.sentence)
+                self._spawn(self.give_up(seat.fence, error.sentence))
             else:
-                await self.fail(error.reason, error.sentence)
+                self._spawn(self.fail(error.reason, error.sentence))
         except computing.UploadError as error:
             if error.over:
-                await self.hear_of_failure(str(error))
+                self._spawn(self.hear_of_failure(str(error)))
             elif not error.superseded:
-                await self.fail(FailureReason.ENGINE_ERROR, str(error))
+                self._spawn(self.fail(FailureReason.ENGINE_ERROR, str(error)))
         except OrderRefusedError as error:
-            await self.fail(error.reason, error.sentence)
+            self._spawn(self.fail(error.reason, error.sentence))
         except Exception as error:
             self._log.exception("attempt failed", error=type(error).__name__)
-            await self.fail(FailureReason.ENGINE_ERROR, "A node had an internal error; its log says where.")
+            self._spawn(self.fail(FailureReason.ENGINE_ERROR, INTERNAL_ERROR))
 
     async def _compute_or_raise(self, attempt: Attempt, seat: Seat) -> None:
         terms, workspace = self._equipment()
@@ -422,14 +425,21 @@ class Session:
         generation = self.fence.generation
         await report_failure(self._context, self.order.query_id, generation, reason, sentence)
 
-    async def _tell_peers(self, reason: int, sentence: str) -> None:
-        peers, fence = self.peers, self.fence
+    async def _tell_peers(self, fence: Fence, reason: int, sentence: str) -> None:
+        peers = self.peers
         await asyncio.gather(*(_abort(peers, peer, fence, reason, sentence) for peer in peers.accounts))
 
     async def _drop_attempt(self, outcome: Outcome = Outcome.OVER) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            await attempt.stop(outcome)
+            await self._stop(attempt, outcome)
+
+    async def _stop(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Stop an attempt to the end, also when who asked for it is cancelled."""
+        stopping = asyncio.create_task(attempt.stop(outcome))
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+        await asyncio.shield(stopping)
 
     # The state.
 
@@ -473,7 +483,7 @@ class Session:
             await work
         except Exception as error:
             self._log.exception("session task failed", error=type(error).__name__)
-            await self.fail(FailureReason.ENGINE_ERROR, "A node had an internal error; its log says where.")
+            await self.fail(FailureReason.ENGINE_ERROR, INTERNAL_ERROR)
 
 
 async def _abort(peers: Peers, peer: Account, fence: Fence, reason: int, sentence: str) -> None:

@@ -81,6 +81,8 @@ class Workspace:
     def drop_scratch(self) -> None:
         """Remove all plaintext."""
         shutil.rmtree(self.scratch_folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.scratch_folder.parent.rmdir()
 
     def destroy(self) -> None:
         """Overwrite, sync and unlink the key, then delete the rest. Idempotent, and safe to be killed in."""

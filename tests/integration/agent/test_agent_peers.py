@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from fixtures.participants import Node, Query, new_node, new_query
 from fixtures.query_agents import QueryAgent, RehearsalEngine
 from fixtures.recording_coordinator import RecordingCoordinator, until
 
+from node_agent.peers.server import READY
 from node_agent.sessions.states import Fence
 from soterone.crypto.certificates import CertificateAuthority, TlsIdentity, certificate_request, self_signed
 from soterone.domain.roles import Role
@@ -30,6 +31,7 @@ from soterone.rpc.generated.peer_pb2 import (
 from soterone.rpc.generated.peer_pb2_grpc import PeerStub
 
 SHARE = b"share of a column " * 40_000
+FIRST = Fence(0, 1)
 
 
 @dataclass(slots=True)
@@ -49,20 +51,24 @@ class Called:
         finally:
             await channel.close()
 
-    async def join(self, node: Node, fence: Fence = Fence(0, 1)) -> JoinReply:
+    async def join(self, node: Node, fence: Fence = FIRST) -> JoinReply:
         async with self.as_caller(node.tls) as peer:
             request = JoinRequest(query_id=self.query.id, generation=fence.generation, attempt=fence.attempt)
             return await peer.Join(request, timeout=5)
 
     async def deliver(self, node: Node, *chunks: ShareChunk) -> None:
-        async def upload() -> AsyncIterator[ShareChunk]:
-            for chunk in chunks:
-                yield chunk
-
         async with self.as_caller(node.tls) as peer:
-            await peer.DeliverShares(upload(), timeout=5)
+            call = peer.DeliverShares(timeout=5)
+            await call.write(chunks[0])
+            if READY in dict(await call.initial_metadata()):
+                with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    for chunk in chunks[1:]:
+                        await call.write(chunk)
+                    if refused_at_the_end(chunks):
+                        await call.done_writing()
+            await call
 
-    def header(self, fence: Fence = Fence(0, 1), size_bytes: int = len(SHARE)) -> ShareChunk:
+    def header(self, fence: Fence = FIRST, size_bytes: int = len(SHARE)) -> ShareChunk:
         header = ShareHeader(
             query_id=self.query.id,
             generation=fence.generation,
@@ -70,6 +76,12 @@ class Called:
             size_bytes=size_bytes,
         )
         return ShareChunk(header=header)
+
+
+def refused_at_the_end(chunks: tuple[ShareChunk, ...]) -> bool:
+    """Say whether the callee can judge an upload only once it is closed; else it answers before."""
+    size = sum(len(chunk.data) for chunk in chunks)
+    return size <= chunks[0].header.size_bytes and all(chunk.data for chunk in chunks[1:])
 
 
 def pieces(content: bytes) -> list[ShareChunk]:
@@ -224,7 +236,7 @@ async def test_what_is_cut_short_or_too_long_leaves_nothing(called: Called) -> N
     async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "A share may have"):
         await called.deliver(owner, called.header(size_bytes=1 << 50))
     assert list(called.agent.session._attempt.directory.iterdir()) == []
-    assert not [path for path in called.agent.context.workspaces.root.rglob("*.sealed")]
+    assert not list(called.agent.context.workspaces.root.rglob("*.sealed"))
 
 
 async def test_a_message_beyond_the_limit_is_refused(called: Called) -> None:

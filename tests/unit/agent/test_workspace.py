@@ -136,9 +136,8 @@ def test_an_abandoned_file_is_not_there_and_costs_no_quota(workspace: Workspace)
 
 
 def test_the_quota_holds(workspace: Workspace) -> None:
-    with pytest.raises(QuotaError), workspace.writer("share-0") as writer:
-        for _ in range(100):
-            writer.write(bytes(1 << 16))
+    with pytest.raises(QuotaError):
+        workspace.write("share-0", bytes(100 << 16))
     assert not workspace.has("share-0")
     for _ in range(100):
         workspace.write("share-1", bytes(1 << 16))
