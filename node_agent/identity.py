@@ -52,12 +52,23 @@ def open_signer(keystore: Path, password_file: Path) -> Signer:
         raise IdentityError(str(error)) from error
 
 
+def read_tls_key(path: Path) -> bytes:
+    """Return the TLS key in a file, PEM; IdentityError when it is missing or damaged."""
+    try:
+        key_pem = path.read_bytes()
+        key_hash_of_key(key_pem)
+    except FileNotFoundError as error:
+        raise IdentityError(f"there is no TLS key at {path}; restore it as init made it") from error
+    except (ValueError, TypeError) as error:
+        raise IdentityError(f"{path} is not the TLS key that init made; restore it") from error
+    return key_pem
+
+
 def open_tls(folder: DataFolder) -> TlsIdentity:
     """Return the TLS identity of a registered node; IdentityError when it is not registered yet."""
-    try:
-        return TlsIdentity(folder.tls_key.read_bytes(), folder.tls_certificate.read_bytes())
-    except FileNotFoundError as error:
-        raise IdentityError("this node is not registered yet; run `soter-node register` first") from error
+    if not folder.tls_certificate.exists():
+        raise IdentityError("this node is not registered yet; run `soter-node register` first")
+    return TlsIdentity(read_tls_key(folder.tls_key), folder.tls_certificate.read_bytes())
 
 
 def open_identity(folder: DataFolder, password_file: Path, ca_pem: str) -> Identity:

@@ -10,6 +10,7 @@ import soterone
 from node_agent.coordinator_link import CoordinatorLink, refusal
 from node_agent.errors import AgentError
 from node_agent.folder import DataFolder
+from node_agent.identity import read_tls_key
 from node_agent.network import Network, open_chain
 from node_agent.resources import load_profile
 from node_agent.settings import AgentSettings
@@ -62,7 +63,7 @@ async def register(
             " it signs the registration, too"
         )
     profile = load_profile(folder.profile)
-    tls_key = folder.tls_key.read_bytes()
+    tls_key = read_tls_key(folder.tls_key)
     async with await open_chain(settings.chain_rpc, network.contracts) as chain:
         incarnation = await _incarnation(chain, signer.account)
         deadline = await _deadline(chain)

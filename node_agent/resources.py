@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 
 import psutil
+from pydantic import ValidationError
 
+from node_agent.errors import AgentError
 from soterone.domain.profiles import NodeProfile
+from soterone.domain.spec import describe
 from soterone.rpc.generated.coordinator_pb2 import ResourceSnapshot
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -25,8 +28,11 @@ def measure_profile(name: str, endpoint: str, folder: Path) -> NodeProfile:
 
 
 def load_profile(path: Path) -> NodeProfile:
-    """Read the profile that init measured."""
-    return NodeProfile.model_validate_json(path.read_text())
+    """Read the profile that init measured; AgentError when it is damaged."""
+    try:
+        return NodeProfile.model_validate_json(path.read_text())
+    except ValidationError as error:
+        raise AgentError(f"{path} is wrong at {describe(error)}; restore it as init wrote it") from error
 
 
 def installed_engines() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ DEFAULT_DATA_DIR = Path("~/.soter-node")
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Turn an AgentError into its sentence and exit status; with --json the sentence is JSON on stdout."""
+    """Turn an AgentError, or a file that fails, into a sentence and exit status; with --json as JSON on stdout."""
 
     @functools.wraps(function)
     def reported(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -32,6 +33,9 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except AgentError as error:
             _complain(str(error), as_json=bool(kwargs.get("json_output")))
             raise typer.Exit(error.exit_status) from error
+        except (OSError, sqlite3.Error) as error:
+            _complain(f"a file of the agent cannot be used: {error}", as_json=bool(kwargs.get("json_output")))
+            raise typer.Exit(1) from error
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 

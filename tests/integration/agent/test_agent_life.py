@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from fixtures.chain import Anvil
 from fixtures.coordinator import CoordinatorProcess
 
 from node_agent.store import Store
-from soterone.crypto.accounts import create_keystore
+from soterone.crypto.accounts import Signer, create_keystore
+from soterone.domain.ids import query_id
+from soterone.domain.spec import QuerySpec
 
 TABLE = "id,surname,tumour_radius,malignant\n" + "".join(
     f"{n},Plantedsurname{n},{n * 7.7707:.4f},{n % 2}\n" for n in range(1, 61)
@@ -55,6 +58,47 @@ def test_init_makes_private_files_once(agent: AgentFolder, coordinator_process: 
     assert again.status == 1
     assert "already" in again.document["error"]
     assert files["keystore.json"].read_text() == before
+
+
+def test_a_person_answers_orders_that_wait(agent: AgentFolder) -> None:
+    spec = QuerySpec.model_validate(
+        {
+            "name": "risk",
+            "algorithm": "vertical-logistic-regression",
+            "datasets": [str(uuid.UUID(int=1)), str(uuid.UUID(int=2))],
+            "label": {"dataset": str(uuid.UUID(int=1)), "column": "y"},
+        }
+    )
+    customer = Signer.new().account
+    store = Store.open(agent.path / "agent.sqlite3")
+    asked = store.approvals.ask(customer, spec, query_id(bytes(32)))
+    (waiting,) = agent.invoke("status", "--json").document["waiting_approvals"]
+    assert (waiting["id"], waiting["customer"], waiting["query"]) == (asked.id, customer, "risk")
+    assert waiting["spec"] == spec.model_dump(mode="json")
+    assert asked.id in agent.invoke("status").stdout
+    assert agent.invoke("approve", asked.id, "--json").document["state"] == "approved"
+    assert agent.invoke("status", "--json").document["waiting_approvals"] == []
+    assert agent.invoke("deny", asked.id, "--json").status == 0
+    assert [one.state for one in store.approvals.all()] == ["denied"]
+    nobody = agent.invoke("approve", "nothing", "--json")
+    assert (nobody.status, "no order" in nobody.document["error"]) == (1, True)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["profile.json", "network.json", "tls-key.pem", "keystore.json", "agent.sqlite3"]
+)
+def test_a_damaged_or_missing_file_is_named(agent: AgentFolder, name: str) -> None:
+    file = agent.path / name
+    for content in (b"damaged", None):
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_bytes(content)
+        done = agent.invoke("status" if name == "agent.sqlite3" else "register", "--json")
+        if name == "agent.sqlite3" and content is None:
+            assert done.status == 0, "a lost store is made anew from the chain"
+        else:
+            assert (done.status, name in done.document["error"]) == (1, True), done
 
 
 def test_a_whole_life(registered: AgentFolder, table: Path) -> None:
@@ -230,7 +274,10 @@ def test_without_a_coordinator_the_agent_runs_on_and_comes_back(
     while "coordinator back" not in registered.log.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)
     log = registered.log.read_text()
-    assert [json.loads(line)["event"] for line in log.splitlines()] == ["coordinator away", "coordinator back"]
+    assert [json.loads(line)["event"] for line in log.splitlines()] == [
+        "coordinator away",
+        "coordinator back",
+    ]
     again = registered.invoke(*add)
     assert (again.status, again.document["dataset_id"]) == (0, kept.id), "the same try, not a second dataset"
 
