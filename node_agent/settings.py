@@ -24,8 +24,7 @@ ROLES: dict[RoleName, Role] = {
     "mpc": Role.MPC_NODE,
     "both": Role.DATA_OWNER | Role.MPC_NODE,
 }
-_ENGINE_MEMORY_BYTES = 2 * 2**30
-_ENGINE_CORES = 2
+_SESSION_MEMORY_BYTES = 2**30
 
 
 class SettingsError(AgentError):
@@ -57,8 +56,8 @@ class AgentSettings(BaseSettings):
         return ROLES[self.role]
 
     def limits(self, profile: NodeProfile) -> SessionLimits:
-        """Return what sessions may use: never more at once than the measured machine carries."""
-        fits = min(profile.cpu_cores // _ENGINE_CORES, profile.memory_bytes // _ENGINE_MEMORY_BYTES)
+        """Return what sessions may use: as many at once as there are cores, and a gibibyte of memory for each."""
+        fits = min(profile.cpu_cores, profile.memory_bytes // _SESSION_MEMORY_BYTES)
         return SessionLimits(max_sessions=self.max_sessions or max(1, fits), engine_ports=self.engine_ports)
 
     @classmethod
