@@ -13,6 +13,7 @@ import {AddressList} from "./libraries/AddressList.sol";
 import {QueryCommitment} from "./libraries/QueryCommitment.sol";
 import {RatingSheet, Sheet} from "./libraries/RatingSheet.sol";
 import {ReputationMath} from "./libraries/ReputationMath.sol";
+import {SettlementSlot} from "./libraries/SettlementSlot.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title Reputation of nodes and credibility of customers, one storage slot a node, a customer and a query.
@@ -44,6 +45,8 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     uint256 private constant MAX_PARTICIPANTS = 16;
     uint256 private constant WEEKLY_FEEDBACKS = 8;
     uint8 private constant HIGHEST_SEVERITY = 3;
+    /// @dev No credibility is as high: the sheet holds observations, not ratings.
+    uint256 private constant OBSERVED = type(uint256).max;
 
     INodeRegistry public immutable REGISTRY;
     IQueryLedger public immutable LEDGER;
@@ -54,7 +57,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
 
     /// @dev By the node's address as a number: the compiler would clean an address at each use.
     mapping(uint256 node => Slot) private _records;
-    /// @dev `settledAt64 count8 rated16 observations128`: observation i in byte i, bit i of `rated` once i was rated.
+    /// @dev `seal96 settledAt32 rated16 observations112`: see SettlementSlot.
     mapping(bytes32 queryId => uint256) private _settlements;
     /// @dev `week64 counted8 credibility32`; zero for a customer none of whose feedbacks counted yet.
     mapping(address customer => uint256) private _standings;
@@ -87,19 +90,19 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         IQueryLedger.Opening calldata opening,
         uint8[] calldata observations
     ) external onlyRole(COORDINATOR_ROLE) {
-        (IQueryLedger.QueryStatus status, , ) = _opened(queryId, opening);
+        (IQueryLedger.QueryStatus status, bool insider, , uint208 commitment) = _opened(queryId, opening);
         if (status == IQueryLedger.QueryStatus.Dispatched) revert ReputationLedgerNotEnded(queryId, status);
         Sheet sheet = _participants(opening.participants);
         if (sheet.count() != observations.length) {
             revert ReputationLedgerLengthMismatch(sheet.count(), observations.length);
         }
         sheet.fillPercentages(observations);
-        _settle(queryId, sheet);
+        _settle(queryId, sheet, SettlementSlot.sealOf(commitment, insider, block.timestamp));
     }
 
     /// @inheritdoc IReputationLedger
     function settleUncontested(bytes32 queryId, IQueryLedger.Opening calldata opening) external {
-        (IQueryLedger.QueryStatus status, , uint256 time) = _opened(queryId, opening);
+        (IQueryLedger.QueryStatus status, , uint256 time, ) = _opened(queryId, opening);
         if (
             status != IQueryLedger.QueryStatus.Completed && status != IQueryLedger.QueryStatus.CompletedCleaned
         ) revert ReputationLedgerNotCompleted(queryId, status);
@@ -107,7 +110,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         if (block.timestamp < earliest) revert ReputationLedgerTooEarly(queryId, earliest);
         Sheet sheet = _participants(opening.participants);
         sheet.fillPercentage(100);
-        _settle(queryId, sheet);
+        _settle(queryId, sheet, SettlementSlot.UNSEALED);
     }
 
     /// @inheritdoc IReputationLedger
@@ -120,9 +123,9 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         address customer = opening.customer;
         bytes32 queryId = feedback.queryId;
         _checkOrdered(queryId, sheet, feedback.deadline, customer, signature);
-        (, bool insider, ) = _opened(queryId, opening);
-        if (insider) _checkStrangers(customer, sheet);
-        uint256 agreements = _recordRatings(queryId, opening.participants, sheet);
+        uint256 settlement = _openSettlement(queryId);
+        if (_isInsider(queryId, opening, settlement)) _checkStrangers(customer, sheet);
+        uint256 agreements = _recordRatings(queryId, opening.participants, sheet, settlement);
         sheet.log(FeedbackGiven.selector, queryId, customer);
         _applyRatings(queryId, customer, sheet, agreements);
     }
@@ -131,11 +134,13 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     function penalise(address node, uint8 severity) external whenNotPaused onlyRole(PENALTY_ROLE) {
         if (severity == 0 || severity > HIGHEST_SEVERITY) revert ReputationLedgerBadSeverity(severity);
         if (REGISTRY.nodeOf(node).status == INodeRegistry.NodeStatus.None) revert ReputationLedgerUnknownNode(node);
-        uint256 key = uint160(node);
-        Slot storage slot = _records[key];
-        uint256 record = ReputationMath.advance(_present(slot, key), _epoch());
+        Slot storage slot = _records[uint160(node)];
+        uint256 record = slot.record;
+        if (record == 0) record = _newborn(uint160(node), _epoch());
+        record = ReputationMath.penalise(record, _epoch(), ReputationMath.penaltyEvidence(severity));
+        slot.record = record;
         emit NodePenalised(node, severity);
-        _write(slot, key, 0, ReputationMath.penalise(record, ReputationMath.penaltyEvidence(severity)));
+        _announce(uint160(node), 0, record);
         if (severity == HIGHEST_SEVERITY) _suspend(node);
     }
 
@@ -146,8 +151,9 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         if (record == 0) return;
         uint8 incarnation = _incarnationOf(node);
         if (ReputationMath.incarnationOf(record) == incarnation) return;
-        record = ReputationMath.advance(record, _epoch());
-        _write(slot, uint160(node), 0, ReputationMath.renew(record, incarnation));
+        record = ReputationMath.renew(record, _epoch(), incarnation);
+        slot.record = record;
+        _announce(uint160(node), 0, record);
     }
 
     /// @inheritdoc IReputationLedger
@@ -187,19 +193,17 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     function settlementOf(
         bytes32 queryId
     ) external view returns (uint64 settledAt, uint8[] memory observations, uint16 rated) {
-        uint256 settlement = _settlements[queryId];
-        observations = new uint8[](uint8(settlement >> 144));
-        for (uint256 i = 0; i < observations.length; ++i) observations[i] = uint8(settlement >> (8 * i));
-        return (uint64(settlement >> 152), observations, uint16(settlement >> 128));
+        return SettlementSlot.unpack(_settlements[queryId]);
     }
 
     /// @inheritdoc IReputationLedger
     function scoreOf(address node) public view returns (uint32) {
         uint256 record = _records[uint160(node)].record;
         if (record == 0) return uint32(ReputationMath.PRIOR_SCORE);
-        record = ReputationMath.advance(record, _epoch());
         uint8 incarnation = _incarnationOf(node);
-        if (ReputationMath.incarnationOf(record) != incarnation) record = ReputationMath.renew(record, incarnation);
+        record = ReputationMath.incarnationOf(record) == incarnation
+            ? ReputationMath.advance(record, _epoch())
+            : ReputationMath.renew(record, _epoch(), incarnation);
         return uint32(ReputationMath.scoreOf(record));
     }
 
@@ -223,21 +227,11 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         sheet.fillPercentages(ratings);
     }
 
-    function _settle(bytes32 queryId, Sheet sheet) private {
+    function _settle(bytes32 queryId, Sheet sheet, uint256 seal) private {
         if (_settlements[queryId] != 0) revert ReputationLedgerAlreadySettled(queryId);
         sheet.log(QuerySettled.selector, queryId);
-        uint256 count = sheet.count();
-        uint256 settlement = (block.timestamp << 152) | (count << 144);
-        uint256 epoch = _epoch();
-        unchecked {
-            for (uint256 i = 0; i < count; ++i) {
-                (uint256 node, uint256 observation) = sheet.row(i);
-                settlement |= observation << (8 * i);
-                (uint256 good, uint256 bad) = ReputationMath.settleEvidence(observation);
-                _observe(node, queryId, epoch, good, bad);
-            }
-        }
-        _settlements[queryId] = settlement;
+        _settlements[queryId] = SettlementSlot.pack(seal, block.timestamp, sheet);
+        _judge(queryId, sheet, OBSERVED);
     }
 
     /// @dev Reverts unless the customer signed these ratings, or sends them.
@@ -258,19 +252,19 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     function _recordRatings(
         bytes32 queryId,
         address[] calldata participants,
-        Sheet sheet
+        Sheet sheet,
+        uint256 settlement
     ) private returns (uint256 agreements) {
-        uint256 settlement = _openSettlement(queryId);
-        uint256 count = sheet.count();
-        for (uint256 i = 0; i < count; ++i) {
-            (uint256 node, uint256 rating) = sheet.row(i);
+        (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
+        for (; cursor < end; cursor += 32) {
+            (uint256 node, uint256 rating) = RatingSheet.read(cursor, stride);
             uint256 index = participants.find(_account(node));
             if (index == participants.length) revert ReputationLedgerNotParticipant(queryId, _account(node));
+            bool again;
+            (settlement, again) = SettlementSlot.markRated(settlement, index);
+            if (again) revert ReputationLedgerAlreadyRated(queryId, _account(node));
+            uint256 observation = SettlementSlot.observationOf(settlement, index);
             unchecked {
-                uint256 bit = 1 << (128 + index);
-                if (settlement & bit != 0) revert ReputationLedgerAlreadyRated(queryId, _account(node));
-                settlement |= bit;
-                uint256 observation = (settlement >> (8 * index)) & type(uint8).max;
                 agreements += ReputationMath.agreement(rating, observation);
             }
         }
@@ -284,31 +278,38 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         uint256 counted = _counted(standing, week);
         if (counted == WEEKLY_FEEDBACKS) return;
         uint256 credibility = _credibility(standing);
-        uint256 count = sheet.count();
-        uint256 updated = ReputationMath.updateCredibility(credibility, agreements, count);
+        uint256 updated = ReputationMath.updateCredibility(credibility, agreements, sheet.count());
         _standings[customer] = (week << 40) | ((counted + 1) << 32) | updated;
-        uint256 epoch = _epoch();
-        for (uint256 i = 0; i < count; ++i) {
-            (uint256 node, uint256 rating) = sheet.row(i);
-            (uint256 good, uint256 bad) = ReputationMath.feedbackEvidence(rating, credibility);
-            _observe(node, queryId, epoch, good, bad);
-        }
+        _judge(queryId, sheet, credibility);
         emit CredibilityUpdated(customer, uint32(updated));
     }
 
-    function _observe(uint256 node, bytes32 queryId, uint256 epoch, uint256 good, uint256 bad) private {
-        Slot storage slot = _records[node];
-        _write(slot, node, queryId, ReputationMath.observe(_present(slot, node), epoch, good, bad));
+    /// @dev Moves every node of the sheet: by what was observed when `credibility` is OBSERVED, else by the ratings of a
+    /// customer of that credibility.
+    function _judge(bytes32 queryId, Sheet sheet, uint256 credibility) private {
+        (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
+        uint256 epoch = _epoch();
+        unchecked {
+            for (; cursor < end; cursor += 32) {
+                (uint256 node, uint256 percentage) = RatingSheet.read(cursor, stride);
+                (uint256 good, uint256 bad) = credibility == OBSERVED
+                    ? ReputationMath.settleEvidence(percentage)
+                    : ReputationMath.feedbackEvidence(percentage, credibility);
+                Slot storage slot = _records[node];
+                uint256 record = slot.record;
+                if (record == 0) record = _newborn(node, epoch);
+                record = ReputationMath.observe(record, epoch, good, bad);
+                slot.record = record;
+                _announce(node, queryId, record);
+            }
+        }
     }
 
-    /// @dev The record as stored; that of a newborn when the node was never observed.
-    function _present(Slot storage slot, uint256 node) private view returns (uint256 record) {
-        record = slot.record;
-        if (record == 0) record = ReputationMath.newborn(_epoch(), _incarnationOf(_account(node)));
+    function _newborn(uint256 node, uint256 epoch) private view returns (uint256) {
+        return ReputationMath.newborn(epoch, _incarnationOf(_account(node)));
     }
 
-    function _write(Slot storage slot, uint256 node, bytes32 queryId, uint256 record) private {
-        slot.record = record;
+    function _announce(uint256 node, bytes32 queryId, uint256 record) private {
         uint256 score = ReputationMath.scoreOf(record);
         uint256 good = ReputationMath.goodOf(record);
         uint256 bad = ReputationMath.badOf(record);
@@ -326,12 +327,28 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     function _opened(
         bytes32 queryId,
         IQueryLedger.Opening calldata opening
-    ) private view returns (IQueryLedger.QueryStatus status, bool insider, uint256 time) {
+    ) private view returns (IQueryLedger.QueryStatus status, bool insider, uint256 time, uint208 supplied) {
         uint208 stored;
         (stored, status, insider, time) = LEDGER.stateOf(queryId);
         if (status == IQueryLedger.QueryStatus.None) revert IQueryLedger.QueryLedgerWrongStatus(queryId, status);
-        uint208 supplied = QueryCommitment.ofOpening(opening, status);
+        supplied = QueryCommitment.ofOpening(opening, status);
         if (stored != supplied) revert IQueryLedger.QueryLedgerBadOpening(queryId, stored, supplied);
+    }
+
+    /// @dev Checks the opening against the seal of the settlement; where that does not fit, against the ledger, which
+    /// decides.
+    /// @return insider whether the customer is, or operates, a participant.
+    function _isInsider(
+        bytes32 queryId,
+        IQueryLedger.Opening calldata opening,
+        uint256 settlement
+    ) private view returns (bool insider) {
+        IQueryLedger.QueryStatus status = opening.resultHash == 0
+            ? IQueryLedger.QueryStatus.Failed
+            : IQueryLedger.QueryStatus.Completed;
+        uint208 commitment = QueryCommitment.ofOpening(opening, status);
+        if (SettlementSlot.isSealedBy(settlement, commitment, false)) return false;
+        (, insider, , ) = _opened(queryId, opening);
     }
 
     /// @dev Passes over a node that is suspended already, and over no other refusal.
@@ -347,14 +364,14 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     function _openSettlement(bytes32 queryId) private view returns (uint256 settlement) {
         settlement = _settlements[queryId];
         if (settlement == 0) revert ReputationLedgerNotSettled(queryId);
-        uint256 closedAt = (settlement >> 152) + FEEDBACK_WINDOW_SECONDS;
+        uint256 closedAt = SettlementSlot.settledAtOf(settlement) + FEEDBACK_WINDOW_SECONDS;
         if (block.timestamp > closedAt) revert ReputationLedgerWindowClosed(queryId, closedAt);
     }
 
     function _checkStrangers(address customer, Sheet sheet) private view {
-        uint256 count = sheet.count();
-        for (uint256 i = 0; i < count; ++i) {
-            (uint256 row, ) = sheet.row(i);
+        (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
+        for (; cursor < end; cursor += 32) {
+            (uint256 row, ) = RatingSheet.read(cursor, stride);
             address node = _account(row);
             if (customer == node || REGISTRY.operatorOf(node) == customer) {
                 revert ReputationLedgerSelfFeedback(customer, node);

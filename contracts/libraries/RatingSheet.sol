@@ -52,13 +52,22 @@ library RatingSheet {
         }
     }
 
-    /// @notice The values of a row, which must exist. Reverts unless the percentage is one; the account is as it was
-    /// copied.
-    function row(Sheet sheet, uint256 index) internal pure returns (uint256 account, uint256 percentage) {
+    /// @notice Where the first row stands, how far its percentage is from its account, and where the rows end.
+    function span(Sheet sheet) internal pure returns (uint256 cursor, uint256 stride, uint256 end) {
         assembly ("memory-safe") {
-            let cursor := add(sheet, shl(5, add(index, 1)))
+            let size := shl(5, mload(sheet))
+            cursor := add(sheet, 0x20)
+            stride := add(size, 0x20)
+            end := add(cursor, size)
+        }
+    }
+
+    /// @notice The row at `cursor`, the next is 32 bytes on. Reverts unless the percentage is one; the account is as it
+    /// was copied.
+    function read(uint256 cursor, uint256 stride) internal pure returns (uint256 account, uint256 percentage) {
+        assembly ("memory-safe") {
             account := mload(cursor)
-            percentage := mload(add(cursor, shl(5, add(mload(sheet), 1))))
+            percentage := mload(add(cursor, stride))
         }
         if (percentage > 100) revert RatingSheetBadPercentage(percentage);
     }

@@ -20,6 +20,9 @@ library ReputationMath {
     uint256 private constant TENURE_GAIN = 7e8;
     uint256 internal constant INITIAL_CREDIBILITY = 3e8;
     uint256 internal constant PERCENT = 1e7;
+    /// @dev 2^(−1/30) and 2^(−1/90).
+    uint256 private constant GOOD_AFTER_ONE = 977159968434245955;
+    uint256 private constant BAD_AFTER_ONE = 992327946262943481;
     /// @dev From this age on not one unit is left of the largest evidence.
     uint256 internal constant FORGOTTEN_EPOCHS = 4096;
 
@@ -34,7 +37,9 @@ library ReputationMath {
     uint256 private constant BAD_THIS_EPOCH_SHIFT = 16;
     uint256 private constant INCARNATION_SHIFT = 8;
     /// @dev Birth, incarnation and flags, which outlive an epoch.
-    uint256 private constant LASTING = (MASK_32 << BORN_EPOCH_SHIFT) | type(uint16).max;
+    uint256 private constant LASTING = 0xffffffff000000000000000000000000ffff;
+    /// @dev All but good evidence, birth and incarnation.
+    uint256 private constant RENEWED = 0xffffffffffffffffff00000000ffffffffffffffffffffffff00ff;
     /// @dev All but evidence and score.
     uint256 private constant CONTEXT = 0xffffffffffffffff00000000ffffffffffffffffffff;
 
@@ -89,38 +94,81 @@ library ReputationMath {
     }
 
     /// @notice Brings a record to `epoch` and adds evidence, of each kind at most 4 an epoch and 200 in all; one call
-    /// never brings more than 4.
-    function observe(uint256 record, uint256 epoch, uint256 g, uint256 b) internal pure returns (uint256) {
+    /// never brings more than 4. The score becomes R' = min(`expectation`, `tenureCap`).
+    /// @dev Written out, as every settled node pays for it; the commonest ages, none and one epoch, go the short way.
+    /// Nothing here divides by zero.
+    function observe(
+        uint256 record,
+        uint256 epoch,
+        uint256 g,
+        uint256 b
+    ) internal pure returns (uint256 observed) {
         unchecked {
+            uint256 elapsed = (epoch - (record >> LAST_EPOCH_SHIFT)) & MASK_32;
             uint256 good = record >> GOOD_SHIFT;
             uint256 bad = (record >> BAD_SHIFT) & MASK_40;
-            uint256 elapsed = (epoch - (record >> LAST_EPOCH_SHIFT)) & MASK_32;
-            if (elapsed == 0) {
-                g = _min(g, EPOCH_CAP - ((record >> GOOD_THIS_EPOCH_SHIFT) & MASK_32));
-                b = _min(b, EPOCH_CAP - ((record >> BAD_THIS_EPOCH_SHIFT) & MASK_32));
-            } else {
-                good = decayGood(good, elapsed);
-                bad = decayBad(bad, elapsed);
-                record = (record & LASTING) | (epoch << LAST_EPOCH_SHIFT);
+            if (elapsed > 1) (good, bad) = (decayGood(good, elapsed), decayBad(bad, elapsed));
+            assembly ("memory-safe") {
+                switch elapsed
+                case 0 {
+                    let room := sub(EPOCH_CAP, and(shr(GOOD_THIS_EPOCH_SHIFT, record), MASK_32))
+                    if gt(g, room) {
+                        g := room
+                    }
+                    room := sub(EPOCH_CAP, and(shr(BAD_THIS_EPOCH_SHIFT, record), MASK_32))
+                    if gt(b, room) {
+                        b := room
+                    }
+                    record := and(record, CONTEXT)
+                }
+                default {
+                    if eq(elapsed, 1) {
+                        good := div(mul(good, GOOD_AFTER_ONE), DECAY_ONE)
+                        bad := div(mul(bad, BAD_AFTER_ONE), DECAY_ONE)
+                    }
+                    record := or(and(record, LASTING), shl(LAST_EPOCH_SHIFT, epoch))
+                }
+                observed := add(record, or(shl(GOOD_THIS_EPOCH_SHIFT, g), shl(BAD_THIS_EPOCH_SHIFT, b)))
+
+                good := add(good, g)
+                bad := add(bad, b)
+                if gt(or(good, bad), EVIDENCE_CAP) {
+                    if gt(good, EVIDENCE_CAP) {
+                        good := EVIDENCE_CAP
+                    }
+                    if gt(bad, EVIDENCE_CAP) {
+                        bad := EVIDENCE_CAP
+                    }
+                }
+                let score := div(mul(add(good, PRIOR_EVIDENCE), ONE), add(add(good, bad), PRIOR_WEIGHT))
+                let age := and(sub(epoch, shr(BORN_EPOCH_SHIFT, record)), MASK_32)
+                if lt(age, TENURE_EPOCHS) {
+                    let cap := add(PRIOR_SCORE, div(mul(age, TENURE_GAIN), TENURE_EPOCHS))
+                    if gt(score, cap) {
+                        score := cap
+                    }
+                }
+                observed := or(observed, or(or(shl(GOOD_SHIFT, good), shl(BAD_SHIFT, bad)), shl(SCORE_SHIFT, score)))
             }
-            record += (g << GOOD_THIS_EPOCH_SHIFT) | (b << BAD_THIS_EPOCH_SHIFT);
-            return _compose(record, good + g, bad + b);
         }
     }
 
-    /// @notice Adds bad evidence beside the limit of the epoch. The record stands at the present epoch.
-    function penalise(uint256 record, uint256 b) internal pure returns (uint256) {
+    /// @notice Brings a record to `epoch` and adds bad evidence beside the limit of the epoch.
+    function penalise(uint256 record, uint256 epoch, uint256 b) internal pure returns (uint256) {
         unchecked {
-            return _compose(record, goodOf(record), badOf(record) + b);
+            record = advance(record, epoch);
+            uint256 bad = badOf(record) + b;
+            if (bad > EVIDENCE_CAP) bad = EVIDENCE_CAP;
+            return advance((record & ~(MASK_40 << BAD_SHIFT)) | (bad << BAD_SHIFT), epoch);
         }
     }
 
-    /// @notice An account that registered again: good evidence and tenure are gone, bad evidence stays. The record
-    /// stands at the present epoch.
-    function renew(uint256 record, uint8 incarnation) internal pure returns (uint256) {
-        uint256 reborn = record & ~((MASK_32 << BORN_EPOCH_SHIFT) | (uint256(type(uint8).max) << INCARNATION_SHIFT));
-        reborn |= (lastEpochOf(record) << BORN_EPOCH_SHIFT) | (uint256(incarnation) << INCARNATION_SHIFT);
-        return _compose(reborn, 0, badOf(record));
+    /// @notice Brings to `epoch` the record of an account that registered again: good evidence and tenure are gone, bad
+    /// evidence stays.
+    function renew(uint256 record, uint256 epoch, uint8 incarnation) internal pure returns (uint256) {
+        record = advance(record, epoch) & RENEWED;
+        record |= (epoch << BORN_EPOCH_SHIFT) | (uint256(incarnation) << INCARNATION_SHIFT);
+        return advance(record, epoch);
     }
 
     /// @notice E = (r + W·a) / (r + s + W), the mean of the Beta distribution.
@@ -184,10 +232,8 @@ library ReputationMath {
     /// gains nothing. The constants are 2^(−2^i / 30), rounded to 1e18, one for each bit of the age.
     function decayGood(uint256 value, uint256 epochs) internal pure returns (uint256) {
         unchecked {
-            if (value == 0) return 0;
-            if (epochs == 1) return (value * 977159968434245955) / DECAY_ONE;
             if (epochs >= FORGOTTEN_EPOCHS) return 0;
-            uint256 factor = epochs & 1 == 0 ? DECAY_ONE : 977159968434245955;
+            uint256 factor = epochs & 1 == 0 ? DECAY_ONE : GOOD_AFTER_ONE;
             if (epochs & 2 != 0) factor = (factor * 954841603910416551) / DECAY_ONE;
             if (epochs & 4 != 0) factor = (factor * 911722488558216808) / DECAY_ONE;
             if (epochs & 8 != 0) factor = (factor * 831237896142787778) / DECAY_ONE;
@@ -209,10 +255,8 @@ library ReputationMath {
     /// @dev As `decayGood`, with 2^(−2^i / 90).
     function decayBad(uint256 value, uint256 epochs) internal pure returns (uint256) {
         unchecked {
-            if (value == 0) return 0;
-            if (epochs == 1) return (value * 992327946262943481) / DECAY_ONE;
             if (epochs >= FORGOTTEN_EPOCHS) return 0;
-            uint256 factor = epochs & 1 == 0 ? DECAY_ONE : 992327946262943481;
+            uint256 factor = epochs & 1 == 0 ? DECAY_ONE : BAD_AFTER_ONE;
             if (epochs & 2 != 0) factor = (factor * 984714752934431245) / DECAY_ONE;
             if (epochs & 4 != 0) factor = (factor * 969663144646717968) / DECAY_ONE;
             if (epochs & 8 != 0) factor = (factor * 940246614086161893) / DECAY_ONE;
@@ -228,35 +272,5 @@ library ReputationMath {
             }
             return (value * factor) / DECAY_ONE;
         }
-    }
-
-    /// @dev The record with this evidence, capped, and R' = min(E, tenure cap) that follows from it: `expectation` and
-    /// `tenureCap` in one piece, because every update pays for it. Nothing here divides by zero.
-    function _compose(uint256 record, uint256 good, uint256 bad) private pure returns (uint256 composed) {
-        assembly ("memory-safe") {
-            if gt(or(good, bad), EVIDENCE_CAP) {
-                if gt(good, EVIDENCE_CAP) {
-                    good := EVIDENCE_CAP
-                }
-                if gt(bad, EVIDENCE_CAP) {
-                    bad := EVIDENCE_CAP
-                }
-            }
-            let score := div(mul(add(good, PRIOR_EVIDENCE), ONE), add(add(good, bad), PRIOR_WEIGHT))
-            let epochs := shr(BORN_EPOCH_SHIFT, record)
-            let age := and(sub(shr(32, epochs), epochs), MASK_32)
-            if lt(age, TENURE_EPOCHS) {
-                let cap := add(PRIOR_SCORE, div(mul(age, TENURE_GAIN), TENURE_EPOCHS))
-                if gt(score, cap) {
-                    score := cap
-                }
-            }
-            composed := or(shl(GOOD_SHIFT, good), shl(BAD_SHIFT, bad))
-            composed := or(composed, or(shl(SCORE_SHIFT, score), and(record, CONTEXT)))
-        }
-    }
-
-    function _min(uint256 left, uint256 right) private pure returns (uint256) {
-        return left < right ? left : right;
     }
 }

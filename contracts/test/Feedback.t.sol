@@ -255,6 +255,33 @@ contract FeedbackTest is ReputationFixture {
         assertEq(reputation.feedbacksThisWeek(customer), 1, "counts anew");
     }
 
+    function test_feedbackOnUncontestedAndFailedQueries() public {
+        (bytes32 queryId, IQueryLedger.Opening memory opening) = completed(customer);
+        pass(DAY);
+        reputation.settleUncontested(queryId, opening);
+        rate(customer, queryId, opening, owners[0], 90);
+        opening.participants[0] = address(0xbad);
+        _expectBadOpening(queryId, opening, one(queryId, address(0xbad), 90));
+
+        (queryId, opening) = dispatch(customer);
+        ledger.fail(queryId, opening, 4, address(0));
+        reputation.settle(queryId, opening, all(70));
+        rate(customer, queryId, opening, owners[0], 70);
+        opening.resultHash = bytes32(uint256(1));
+        rate(customer, queryId, opening, owners[1], 70);
+        opening.participants[0] = address(0xbad);
+        _expectBadOpening(queryId, opening, one(queryId, address(0xbad), 90));
+    }
+
+    function test_operatorCannotPraiseItselfOnAnUncontestedQuery() public {
+        (bytes32 queryId, IQueryLedger.Opening memory opening) = completed(operator);
+        pass(DAY);
+        reputation.settleUncontested(queryId, opening);
+        _expectSelfFeedback(operator, owners[1]);
+        vm.prank(operator);
+        reputation.giveFeedback(one(queryId, owners[1], 100), opening, "");
+    }
+
     function test_feedbackObeysTheEpochCap() public {
         for (uint256 i = 0; i < 3; ++i) settled(customer, 100);
         (bytes32 queryId, IQueryLedger.Opening memory opening) = settled(customer, 100);
@@ -264,6 +291,20 @@ contract FeedbackTest is ReputationFixture {
 
     function _signed(IReputationLedger.Feedback memory feedback) private view returns (bytes memory) {
         return signWith(CUSTOMER_KEY, feedbackDigest(address(reputation), feedback));
+    }
+
+    function _expectBadOpening(
+        bytes32 queryId,
+        IQueryLedger.Opening memory opening,
+        IReputationLedger.Feedback memory feedback
+    ) private {
+        feedback.queryId = queryId;
+        vm.prank(customer);
+        (bool ok, bytes memory reason) = address(reputation).call(
+            abi.encodeCall(reputation.giveFeedback, (feedback, opening, ""))
+        );
+        assertTrue(!ok, "refused");
+        assertEq(bytes32(bytes4(reason)), bytes32(IQueryLedger.QueryLedgerBadOpening.selector), "opening");
     }
 
     function _expectAlreadyRated(bytes32 queryId, address node) private {

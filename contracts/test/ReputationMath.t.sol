@@ -30,7 +30,7 @@ contract ReputationMathTest is Suite {
     }
 
     function testFuzz_updatingOftenGainsNothing(uint256 bad, uint8 days_) public pure {
-        uint256 start = ReputationMath.penalise(ReputationMath.newborn(1000, 1), bound(bad, 0, CAP));
+        uint256 start = ReputationMath.penalise(ReputationMath.newborn(1000, 1), 1000, bound(bad, 0, CAP));
         uint256 often = start;
         for (uint256 i = 1; i <= days_; ++i) often = ReputationMath.advance(often, 1000 + i);
         uint256 once = ReputationMath.advance(start, 1000 + uint256(days_));
@@ -69,7 +69,7 @@ contract ReputationMathTest is Suite {
 
     function testFuzz_renewalNeverRaises(uint256 seed) public pure {
         uint256 record = _grown(seed);
-        uint256 renewed = ReputationMath.renew(record, 8);
+        uint256 renewed = ReputationMath.renew(record, ReputationMath.lastEpochOf(record), 8);
         assertLe(ReputationMath.scoreOf(renewed), ReputationMath.scoreOf(record), "score");
         assertEq(ReputationMath.badOf(renewed), ReputationMath.badOf(record), "bad");
         assertEq(ReputationMath.goodOf(renewed), 0, "good");
@@ -105,8 +105,7 @@ contract ReputationMathTest is Suite {
 
     function _step(uint256 record, uint256 epoch, uint256 seed) private pure returns (uint256) {
         if (seed % 7 == 0) {
-            record = ReputationMath.advance(record, epoch);
-            return ReputationMath.penalise(record, ReputationMath.penaltyEvidence(1 + ((seed >> 8) % 3)));
+            return ReputationMath.penalise(record, epoch, ReputationMath.penaltyEvidence(1 + ((seed >> 8) % 3)));
         }
         uint256 percentage = (seed >> 16) % 101;
         (uint256 g, uint256 b) = seed % 2 == 0

@@ -60,11 +60,10 @@ contract ReputationMathHarness {
     function _play(Case calldata one) private pure returns (uint256) {
         uint256 record = one.record == 0 ? ReputationMath.newborn(one.epoch, 0) : one.record;
         if (one.kind == Kind.Penalty) {
-            record = ReputationMath.advance(record, one.epoch);
-            return ReputationMath.penalise(record, ReputationMath.penaltyEvidence(one.argument));
+            return ReputationMath.penalise(record, one.epoch, ReputationMath.penaltyEvidence(one.argument));
         }
         if (one.kind == Kind.Renewal) {
-            return ReputationMath.renew(ReputationMath.advance(record, one.epoch), one.argument);
+            return ReputationMath.renew(record, one.epoch, one.argument);
         }
         if (one.kind == Kind.Advance) return ReputationMath.advance(record, one.epoch);
         (uint256 good, uint256 bad) = one.kind == Kind.Observation
