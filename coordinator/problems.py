@@ -15,7 +15,6 @@ from soterone.rest.base import Problem
 _log = structlog.get_logger()
 _MEDIA_TYPE: Final = "application/problem+json"
 _TITLES: Final = {answer.status: answer.title for answer in ANSWERS.values()} | {
-    400: "Malformed request",
     405: "Method not allowed",
     408: "Too slow",
     500: "Internal error",
@@ -73,6 +72,8 @@ async def _any(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    if error.status_code == 400:
+        return refusal(Malformed("the body is not JSON, or nested too deeply"), request.url.path)
     detail = "there is nothing under this address" if error.status_code == 404 else str(error.detail)
     return problem(error.status_code, detail, request.url.path)
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import h11
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from soterone.rpc.channels import BindError
 
 _log = structlog.get_logger()
 _HEAD_SECONDS = 10.0
+_LINGER_SECONDS = 0.5
 _IDLE_SECONDS = 15
 _BACKLOG = 512
 _SHUTDOWN_SECONDS = 1
@@ -25,6 +27,7 @@ class PatientProtocol(H11Protocol):
     """HTTP/1.1 that closes a connection whose request line and headers take longer than ten seconds."""
 
     _patience: asyncio.TimerHandle | None = None
+    _cut_off: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Start to wait for the first request."""
@@ -32,16 +35,27 @@ class PatientProtocol(H11Protocol):
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
-        """Wait for a head until one is whole; while a request is answered there is nothing to wait for."""
+        """Wait for a head until one is whole; while a request is answered there is nothing to wait for.
+
+        Who goes on sending a body after its answer is cut off: uvicorn would read it to its end.
+        """
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
+        answered = self.cycle is None or self.cycle.response_complete
+        if not answered:
             self._stop_waiting()
         elif self._patience is None:
             self._wait_for_head()
+        if answered and self.conn.their_state is h11.SEND_BODY:
+            self._cut_off = self._cut_off or self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+        elif self._cut_off is not None:
+            self._cut_off.cancel()
+            self._cut_off = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to wait for."""
         self._stop_waiting()
+        if self._cut_off is not None:
+            self._cut_off.cancel()
         super().connection_lost(exc)
 
     def _wait_for_head(self) -> None:

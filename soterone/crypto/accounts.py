@@ -1,6 +1,7 @@
 """Ethereum accounts that sign for a party, and the encrypted keystore files that they rest in."""
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,10 @@ from eth_utils.address import to_checksum_address
 
 from soterone.crypto.files import write_private
 from soterone.domain.ids import Account
+
+# py_ecc, which eth-account brings along, raises this limit to 100,000 when it is imported; with that, deeply nested
+# JSON from anybody overflows the interpreter's stack instead of being refused.
+sys.setrecursionlimit(1_000)
 
 
 class KeystoreError(Exception):
