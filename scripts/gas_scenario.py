@@ -65,7 +65,8 @@ class Scenario:
         figures["cleanup"] = self._send(self._queries.functions.cleanup(second.query_id))
         figures["settle_6"] = self._settle(second, 6)
         figures["feedback_2_relayed"] = self._rate(second, 2)
-        figures["mpc_updated"] = self._replace(self._dispatch("third", 3)[0])
+        third, figures["mpc_updated"] = self._replace(self._dispatch("third", 3)[0])
+        self._settle(self._complete(third)[0], 7)
         self._settle(self._complete(self._dispatch("fourth", 7)[0])[0], 10)
         self._next_day()
         fifth, _ = self._complete(self._dispatch("fifth", 7)[0])
@@ -128,7 +129,7 @@ class Scenario:
         values = (feedback.query_id, list(nodes), list(feedback.ratings), feedback.deadline)
         return self._send(self._reputation.functions.giveFeedback(values, query.opening.abi(), signature))
 
-    def _replace(self, query: Query) -> int:
+    def _replace(self, query: Query) -> tuple[Query, int]:
         participants = query.opening.roster.participants
         lost, reporter = self._mpcs[1].account, self._owners[0]
         report = LossReport(query.query_id, 0, lost, self._deadline())
@@ -136,9 +137,10 @@ class Scenario:
         seed_block = self._client.eth.block_number
         replacement = (participants.index(lost), 0, 1, seed_block, report.deadline, candidates)
         signature = self._signed(reporter, "QueryLedger", report)
-        return self._send(
+        gas = self._send(
             self._queries.functions.replaceMpc(query.query_id, query.opening.abi(), replacement, signature)
         )
+        return Query(query.query_id, query.opening.replaced(lost, candidates[1])), gas
 
     @property
     def _queries(self) -> Contract:
