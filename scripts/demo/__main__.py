@@ -19,7 +19,13 @@ from scripts.demo.narrator import Narrator
 from scripts.demo.story import DemoError, Story
 from scripts.devnet.network import BIN, Devnet
 from scripts.devnet.process import ProcessError
+from soterone.chain.deployment import Parameters
 from soterone.client.errors import ClientError
+
+DAYS_IN_SECONDS = Parameters(
+    epoch_seconds=2, week_seconds=14, feedback_window_seconds=3600, silent_settle_seconds=3600
+)
+"""Reputation moves while one watches: a day takes two seconds."""
 
 console = Console()
 
@@ -35,7 +41,7 @@ def main(
     signal.signal(signal.SIGTERM, _interrupt)
     place = folder or Path(tempfile.mkdtemp(prefix="soterone-demo-"))
     place.mkdir(exist_ok=folder is None, parents=True)
-    network = Devnet(place.resolve())
+    network = Devnet(place.resolve(), DAYS_IN_SECONDS)
     failed = True
     try:
         story = Story(network, Narrator(console))

@@ -18,7 +18,7 @@ _TOLD: Final = {
 
 
 class Progress:
-    """Remembers when the first participant entered each phase."""
+    """Remembers when the first participant entered each phase; what owners deliver while others train is no phase."""
 
     def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
@@ -45,7 +45,7 @@ class Progress:
         return found
 
     def _take_progress(self, phase: str, node: str, detail: str, at: str) -> None:
-        if phase not in self._entered:
+        if phase not in self._entered and (phase != "deliver" or "train" in self._entered):
             age = max(0.0, time.time() - datetime.fromisoformat(at).timestamp())
             self._entered[phase] = time.monotonic() - age
         key = (phase, detail or node)

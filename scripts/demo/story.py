@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from scripts.demo.account import DemoAccount, TimedEvent
@@ -74,34 +75,33 @@ class Story:
             "rpc": network.rpc_url, "chain_id": contracts.chain_id, "contracts": dict(contracts.addresses),
         }  # fmt: skip
         say(f"the coordinator at {network.start_coordinator()}")
-        self._owners()
-        for name in MPC_NAMES:
-            node = network.add_agent(name, "mpc")
-            network.start_agent(name)
-            self.narrator.introduce(node.account, name)
-            say(f"MPC node [magenta]{name}[/] registered as {node.account}")
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            started = [
+                *(pool.submit(self._start_owner, hospital) for hospital in split()),
+                *(pool.submit(self._start_mpc_node, name) for name in MPC_NAMES),
+            ]
+            for one in started:
+                say(one.result())
 
-    def _owners(self) -> None:
-        for hospital in split():
-            owner = self.network.add_agent(hospital.name, "owner")
-            self.network.start_agent(hospital.name)
-            self.narrator.introduce(owner.account, hospital.name)
-            table = self.network.folder / f"{hospital.name}.csv"
-            hospital.write(table)
-            self.network.node(
-                hospital.name,
-                "dataset",
-                "add",
-                str(table),
-                "--name",
-                f"{hospital.name} tumours",
-                "--key",
-                KEY,
-            )
-            self.narrator.say(
-                f"data owner [green]{hospital.name}[/] registered as {owner.account} and published masked metadata of "
-                f"{len(hospital.keys)} rows, {len(hospital.columns)} features"
-            )
+    def _start_owner(self, hospital: Hospital) -> str:
+        owner = self.network.add_agent(hospital.name, "owner")
+        self.network.start_agent(hospital.name)
+        self.narrator.introduce(owner.account, hospital.name)
+        table = self.network.folder / f"{hospital.name}.csv"
+        hospital.write(table)
+        self.network.node(
+            hospital.name, "dataset", "add", str(table), "--name", f"{hospital.name} tumours", "--key", KEY
+        )
+        return (
+            f"data owner [green]{hospital.name}[/] registered as {owner.account} and published masked metadata of "
+            f"{len(hospital.keys)} rows, {len(hospital.columns)} features"
+        )
+
+    def _start_mpc_node(self, name: str) -> str:
+        node = self.network.add_agent(name, "mpc")
+        self.network.start_agent(name)
+        self.narrator.introduce(node.account, name)
+        return f"MPC node [magenta]{name}[/] registered as {node.account}"
 
     def _customer(self) -> Customer:
         folder = self.network.folder / "customer"
@@ -223,6 +223,9 @@ class Story:
 
     def _rate(self, query: Query, before: dict[Account, int], customer: Customer, recorder: Recorder) -> None:
         recorder.time_of(query.id, QuerySettled)
+        day = self.network.parameters.epoch_seconds
+        self.narrator.say(f"a day passes (one of this chain's days takes {day} s)")
+        time.sleep(day)
         participants = [one.account for one in query.view().participants]
         query.rate(dict.fromkeys(participants, 95))
         recorder.time_of(query.id, FeedbackGiven)

@@ -88,7 +88,8 @@ class Devnet:
         data = self.folder / "coordinator"
         if not data.exists():
             self._run(
-                "soter-coordinator", "init", "--data-dir", str(data), "--chain-rpc", self.rpc_url, "--chain-ws", self.ws_url,
+                "soter-coordinator", "init", "--data-dir", str(data),
+                "--chain-rpc", self.rpc_url, "--chain-ws", self.ws_url,
                 "--deployment", str(self.deployment_file), "--key-file", str(self.folder / "coordinator.key"),
             )  # fmt: skip
             self._run("soter-coordinator", "migrate", "--data-dir", str(data))
@@ -105,7 +106,8 @@ class Devnet:
         password_file = self._secret(f"{name}.password", secrets.token_urlsafe(24))
         self._run(
             "soter-node", "init", "--data-dir", str(data), "--coordinator", self.rest_url,
-            "--ca-file", str(self.ca_file), "--rpc", self.rpc_url, "--rpc-ws", self.ws_url, "--deployment", str(self.deployment_file),
+            "--ca-file", str(self.ca_file), "--deployment", str(self.deployment_file),
+            "--rpc", self.rpc_url, "--rpc-ws", self.ws_url,
             "--name", name, "--role", role, "--listen", "127.0.0.1:0", "--password-file", str(password_file), *options,
         )  # fmt: skip
         answer = self.node(name, "register")
