@@ -70,10 +70,10 @@ def _deploy(options: argparse.Namespace) -> Path:
 
 def _private_key(options: argparse.Namespace) -> str:
     try:
-        text = options.key_file.read_text().strip()
+        text: str = options.key_file.read_text().strip()
         if not text.startswith("{"):
             return text
-        return Account.decrypt(json.loads(text), _password(options.password_file)).hex()
+        return bytes(Account.decrypt(json.loads(text), _password(options.password_file))).hex()
     except OSError as problem:
         raise DeploymentError(
             f"{problem.filename} cannot be read ({problem.strerror}): check the path"
