@@ -65,8 +65,11 @@ e2e: setup  ## Test the whole: real processes, the demo, the search of memory
 gas: setup  ## Measure gas per named operation and write contracts/gas.json
 	@$(BIN)/python scripts/gas.py $(ARGS)
 
-bench: setup  ## Run the benches and print their ratios
-	@$(BIN)/python -m scripts.bench $(ARGS)
+bench: setup  ## Run the benches: ratios to bare SPU, and the floors of a whole query
+	@echo "· the engine against bare SPU"
+	@$(BIN)/python -m scripts.bench.engine
+	@echo "· one whole query through a network of processes"
+	@$(BIN)/python -m scripts.bench.query
 
 generate: setup  ## Regenerate the RPC stubs and the contracts' artifacts
 	@$(BIN)/python scripts/generate_rpc.py

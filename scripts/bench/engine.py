@@ -1,6 +1,6 @@
 """The engine against bare SPU: the same training loop over the same TLS, data and steps, with and without our engine.
 
-    python scripts/bench/engine.py [--owners GUEST.csv HOST.csv] [--epochs 5] [--batch-size 1024] [--runs 3]
+    python -m scripts.bench.engine [--owners GUEST.csv HOST.csv] [--epochs 5] [--batch-size 1024] [--runs 3]
 
 Without tables it trains on generated rows. The floor: our training phase takes at most 1.15 times bare SPU's, median
 of runs that take turns.
@@ -20,12 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "integration"))
-
-from engine_parties import Owner, Session, new_links, run_session
-
 from node_agent.engines.base import Link
 from node_agent.tables import TableSource, read_table
+from scripts.bench.engine_parties import Owner, Session, new_links, run_session
 from soterone.client.reconstruct import reconstruct
 from soterone.client.reference import ClearTable, train_in_clear
 from soterone.domain.spec import Training
@@ -77,7 +74,7 @@ def run_bare(run: Session, training: Training) -> float:
         answers.append(receiving)
         nodes.append(node)
     seconds = [
-        answer.recv() if answer.poll(300) else sys.exit("bare SPU did not answer") for answer in answers
+        float(answer.recv()) if answer.poll(300) else sys.exit("bare SPU did not answer") for answer in answers
     ]
     for node in nodes:
         node.join()

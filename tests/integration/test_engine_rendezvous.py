@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from engine_parties import new_links
 
 from node_agent.engines.base import Link
 from node_agent.engines.rendezvous import meet
+from scripts.bench.engine_parties import new_links
 
 
 def left_at(link: Link, delay_seconds: float) -> float:

@@ -16,7 +16,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from engine_parties import (
+from sklearn.datasets import load_breast_cancer
+
+from node_agent.engines.base import EngineError, Limits, PrepareJob, TrainJob, TrainResult
+from node_agent.engines.scratch import private_scratch
+from node_agent.engines.spu.engine import SpuEngine
+from node_agent.tables import TableSource, read_table
+from scripts.bench.engine_parties import (
     LIMITS,
     Owner,
     Session,
@@ -25,12 +31,6 @@ from engine_parties import (
     run_session,
     train_jobs,
 )
-from sklearn.datasets import load_breast_cancer
-
-from node_agent.engines.base import EngineError, Limits, PrepareJob, TrainJob, TrainResult
-from node_agent.engines.scratch import private_scratch
-from node_agent.engines.spu.engine import SpuEngine
-from node_agent.tables import TableSource, read_table
 from soterone.client.model import Model
 from soterone.client.reconstruct import reconstruct
 from soterone.client.reference import ClearTable, train_in_clear

@@ -236,3 +236,16 @@ async def test_a_certificate_of_another_authority_gets_no_stream(setup: Setup) -
     await link.close()
     assert setup.coordinator.streams == 0
     assert not link.answered.is_set()
+
+
+async def test_it_ends_whenever_it_is_cancelled_also_while_a_stream_breaks(setup: Setup) -> None:
+    setup.coordinator.refuses = True
+    link = CoordinatorLink(f"127.0.0.1:{setup.port}", setup.authority.ca_pem, setup.identity.tls)
+    for moment in range(150):
+        task = asyncio.create_task(setup.loop(link).run())
+        await asyncio.sleep(moment % 30 / 1000)
+        task.cancel()
+        _, late = await asyncio.wait([task], timeout=2)
+        assert not late, f"cancelled after {moment % 30} ms, it ran on"
+    await link.close()
+    assert setup.coordinator.streams > 0

@@ -209,6 +209,19 @@ async def test_the_network_is_described_and_documented(live: LiveCoordinator) ->
     assert ready.json() == {"status": "ready", "complaints": {}}
 
 
+async def test_figures_are_counted(owner: ClientNode, live: LiveCoordinator) -> None:
+    async with owner.agents() as agents, live.rest() as web:
+        await beat(agents.Connect(), 1)
+        figures = (await web.get("/metrics")).text.splitlines()
+    for line in (
+        "soter_nodes_online 1.0",
+        "soter_agent_streams 1.0",
+        "soter_heartbeats_total 1.0",
+        'soter_rpc_calls_total{code="OK",method="/soterone.v1.Enrolment/Register"} 1.0',
+    ):
+        assert line in figures
+
+
 async def test_a_slow_head_is_hung_up_on(live: LiveCoordinator, monkeypatch: pytest.MonkeyPatch) -> None:
     from coordinator import web
 

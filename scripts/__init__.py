@@ -1,0 +1,1 @@
+"""What runs, measures and deploys the project; nothing here is imported by it."""
