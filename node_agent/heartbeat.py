@@ -84,6 +84,7 @@ class HeartbeatLoop:
                 self._complain(error.details() or error.code().name.lower())
             except TimeoutError:
                 self._complain("the coordinator does not acknowledge heartbeats")
+            _heed_cancellation()
             await asyncio.sleep(next(self._waits))
 
     async def _one_stream(self) -> None:
@@ -171,6 +172,13 @@ class _Stream:
         finally:
             self.answering.release()
         await self.send(AgentMessage(offer_answer=answer))
+
+
+def _heed_cancellation() -> None:
+    """Raise what a task group of Python 3.11 swallows: a cancellation that comes in while a child of it fails."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
