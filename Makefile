@@ -63,7 +63,7 @@ e2e: setup  ## Test the whole: real processes, the demo, the search of memory
 	@$(BIN)/pytest -q tests/e2e
 
 gas: setup  ## Measure gas per named operation and write contracts/gas.json
-	@$(BIN)/python scripts/gas.py $(ARGS)
+	@$(BIN)/python -m scripts.gas $(ARGS)
 
 bench: setup  ## Run the benches: ratios to bare SPU, and the floors of a whole query
 	@echo "· the engine against bare SPU"

@@ -1,6 +1,6 @@
 """Measures the gas of whole transactions, one named operation each, on a fresh anvil with the committed artifacts.
 
-`python scripts/gas.py` writes contracts/gas.json; `--check` compares instead and exits 1 when a figure exceeds the
+`python -m scripts.gas` writes contracts/gas.json; `--check` compares instead and exits 1 when a figure exceeds the
 committed one by more than 2 % or its target.
 """
 
@@ -11,9 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from scripts.anvil import running_anvil
+from scripts.devnet.anvil import running_anvil
 from scripts.gas_scenario import START, Scenario
 
 COMMITTED = Path(__file__).parents[1] / "contracts" / "gas.json"
@@ -32,8 +30,8 @@ TARGETS = {
 
 def measure() -> dict[str, int]:
     """Gas used by each operation, in the order of TARGETS."""
-    with running_anvil("--timestamp", str(START)) as rpc_url:
-        figures = Scenario(rpc_url).measure()
+    with running_anvil("--timestamp", str(START)) as anvil:
+        figures = Scenario(anvil.url).measure()
     return {name: figures[name] for name in TARGETS}
 
 

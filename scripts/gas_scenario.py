@@ -15,7 +15,7 @@ from web3.contract.contract import ContractFunction
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 from web3.types import RPCEndpoint
 
-from scripts.anvil import DEVELOPER_KEYS
+from scripts.devnet.anvil import DEVELOPER_KEYS
 from soterone.chain.artifacts import load_artifact
 from soterone.chain.deployment import Parameters, connect, deploy
 from soterone.chain.openings import Opening, result_hash

@@ -74,7 +74,8 @@ def run_bare(run: Session, training: Training) -> float:
         answers.append(receiving)
         nodes.append(node)
     seconds = [
-        float(answer.recv()) if answer.poll(300) else sys.exit("bare SPU did not answer") for answer in answers
+        float(answer.recv()) if answer.poll(300) else sys.exit("bare SPU did not answer")
+        for answer in answers
     ]
     for node in nodes:
         node.join()

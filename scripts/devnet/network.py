@@ -10,15 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
-
-from scripts.devnet.process import Process, ProcessError, run
+from scripts.devnet.anvil import Anvil
+from scripts.devnet.process import Process, run
 from soterone.chain.deployment import Deployment, Parameters, deploy
 from soterone.crypto.accounts import Signer
 from soterone.domain.ids import Account
 
-ROOT = Path(__file__).parents[2]
-ANVIL = ROOT / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 BIN = Path(sys.executable).parent
 COINS_WEI = 10**21
 
@@ -41,12 +38,14 @@ class Devnet:
     folder: Path
     parameters: Parameters = field(default_factory=Parameters)
     environment: Mapping[str, str] = field(default_factory=dict)
-    chain: Process | None = None
+    chain: Anvil = field(init=False)
     coordinator: Process | None = None
     agents: dict[str, Agent] = field(default_factory=dict)
-    rpc_url: str = ""
     rest_url: str = ""
     deployment: Deployment | None = None
+
+    def __post_init__(self) -> None:
+        self.chain = Anvil(self._log("chain").parent)
 
     @property
     def ca_file(self) -> Path:
@@ -59,19 +58,13 @@ class Devnet:
         return self.folder / "deployment.json"
 
     @property
-    def ws_url(self) -> str:
-        """The chain's WebSocket address."""
-        return self.rpc_url.replace("http://", "ws://")
+    def rpc_url(self) -> str:
+        """The chain's HTTP address."""
+        return self.chain.url
 
-    def start_chain(self, *options: str) -> str:
+    def start_chain(self) -> str:
         """Start anvil and return its address."""
-        if not ANVIL.exists():
-            raise ProcessError("anvil is not installed: run `make setup`")
-        command = [str(ANVIL), "--host", "127.0.0.1", "--port", "0", *options]
-        self.chain = self._process("chain", command)
         self.chain.start()
-        port = self.chain.wait_for(r"Listening on 127\.0\.0\.1:(\d+)$", 30).group(1)
-        self.rpc_url = f"http://127.0.0.1:{port}"
         return self.rpc_url
 
     def deploy(self) -> Deployment:
@@ -89,7 +82,7 @@ class Devnet:
         if not data.exists():
             self._run(
                 "soter-coordinator", "init", "--data-dir", str(data),
-                "--chain-rpc", self.rpc_url, "--chain-ws", self.ws_url,
+                "--chain-rpc", self.rpc_url, "--chain-ws", self.chain.ws_url,
                 "--deployment", str(self.deployment_file), "--key-file", str(self.folder / "coordinator.key"),
             )  # fmt: skip
             self._run("soter-coordinator", "migrate", "--data-dir", str(data))
@@ -107,7 +100,7 @@ class Devnet:
         self._run(
             "soter-node", "init", "--data-dir", str(data), "--coordinator", self.rest_url,
             "--ca-file", str(self.ca_file), "--deployment", str(self.deployment_file),
-            "--rpc", self.rpc_url, "--rpc-ws", self.ws_url,
+            "--rpc", self.rpc_url, "--rpc-ws", self.chain.ws_url,
             "--name", name, "--role", role, "--listen", "127.0.0.1:0", "--password-file", str(password_file), *options,
         )  # fmt: skip
         answer = self.node(name, "register")
@@ -131,19 +124,13 @@ class Devnet:
     def funded_account(self) -> Signer:
         """Return a fresh account with coins of this chain."""
         signer = Signer.new()
-        body = {
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": "anvil_setBalance",
-            "params": [signer.account, hex(COINS_WEI)],
-        }
-        httpx.post(self.rpc_url, json=body).raise_for_status()
+        self.chain.rpc("anvil_setBalance", signer.account, hex(COINS_WEI))
         return signer
 
     @property
     def processes(self) -> list[Process]:
         """Everything that was started, in order."""
-        started = [self.chain, self.coordinator, *(agent.process for agent in self.agents.values())]
+        started = [self.chain.process, self.coordinator, *(agent.process for agent in self.agents.values())]
         return [process for process in started if process is not None]
 
     def stop(self) -> None:

@@ -51,7 +51,7 @@ class Process:
                 start_new_session=True,
             )
 
-    def wait_for(self, pattern: str, seconds: float) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float, poll_seconds: float = 0.02) -> re.Match[str]:
         """Return the first match in what it printed since its start; ProcessError when none comes in time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -60,7 +60,7 @@ class Process:
                 return found
             if not self.alive:
                 break
-            time.sleep(0.02)
+            time.sleep(poll_seconds)
         raise ProcessError(
             f"{self.name} did not get ready; the end of {self.log}:\n{self._printed()[-1500:]}"
         )

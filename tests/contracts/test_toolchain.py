@@ -38,7 +38,7 @@ def test_solidity_suites_pass() -> None:
 
 
 def test_gas_stays_within_committed_figures_and_targets() -> None:
-    result = run(sys.executable, "scripts/gas.py", "--check")
+    result = run(sys.executable, "-m", "scripts.gas", "--check")
     assert result.returncode == 0, result.stderr
 
 
