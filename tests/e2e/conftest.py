@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hospitals import Hospitals
+
+from scripts.devnet.network import Devnet
+from soterone.client.customer import Customer
 
 ROOT = Path(__file__).parents[2]
 DEMO_SECONDS = 150
@@ -64,3 +68,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospitals]:
+    """Two hospitals, an archive that is offline and three MPC nodes; stopped after the last test."""
+    network = Hospitals(Devnet(tmp_path_factory.mktemp("hospitals")))
+    try:
+        network.start()
+        yield network
+    finally:
+        network.devnet.stop()
+
+
+@pytest.fixture(scope="session")
+def customer(hospitals: Hospitals) -> Iterator[Customer]:
+    """The customer of the hospitals, with a keystore that the commands use too."""
+    with hospitals.customer(hospitals.make_home()) as signed_in:
+        yield signed_in
