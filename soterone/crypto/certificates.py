@@ -55,7 +55,11 @@ def key_hash_of_key(key_pem: bytes) -> bytes:
 
 
 def key_hash_of_certificate(certificate_pem: bytes) -> bytes:
-    """Return SHA-256 of a certificate's SubjectPublicKeyInfo; CertificateError when it does not parse."""
+    """Return SHA-256 of a certificate's SubjectPublicKeyInfo.
+
+    CertificateError unless the text is one certificate and nothing else: whoever takes a text with a second one for
+    its trust root would trust both.
+    """
     return _spki_hash(_elliptic(_load_certificate(certificate_pem).public_key()))
 
 
@@ -193,9 +197,13 @@ def _load_key(key_pem: bytes) -> ec.EllipticCurvePrivateKey:
 
 def _load_certificate(certificate_pem: bytes) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(certificate_pem)
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        rendered = certificate.public_bytes(Encoding.PEM)
     except ValueError as error:
         raise CertificateError("the certificate does not parse") from error
+    if certificate_pem.strip() != rendered.strip():
+        raise CertificateError("the certificate comes with something beside it")
+    return certificate
 
 
 def _requested_key(request_der: bytes) -> ec.EllipticCurvePublicKey:

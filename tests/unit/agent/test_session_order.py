@@ -143,6 +143,13 @@ def test_the_certificate_of_another_node_is_refused(query: Query) -> None:
         check_peers(description, query.owners[0].account, query.directory.key_hash, NOW)
 
 
+def test_an_authority_hidden_behind_the_true_certificate_is_refused(query: Query) -> None:
+    description = query.description()
+    description.participants[2].certificate_pem += query.authority.ca_pem
+    with pytest.raises(OrderRefusedError, match="something beside it"):
+        check_peers(description, query.owners[0].account, query.directory.key_hash, NOW)
+
+
 def test_an_expired_certificate_is_refused(query: Query) -> None:
     with pytest.raises(OrderRefusedError, match="valid only until"):
         check_peers(

@@ -84,6 +84,15 @@ def test_validity_is_checked_at_the_time_given() -> None:
         check_validity(certificate, datetime.now(UTC) + timedelta(days=3))
 
 
+def test_a_certificate_comes_alone() -> None:
+    authority = CertificateAuthority.create()
+    certificate = authority.issue(certificate_request(new_tls_key(), NODE), NODE)
+    beside = (authority.ca_pem, b"# a remark\n", certificate, b"-----BEGIN TRUSTED CERTIFICATE-----\n")
+    for text in (*(certificate + more for more in beside), *(more + certificate for more in beside)):
+        with pytest.raises(CertificateError, match="beside it|does not parse"):
+            key_hash_of_certificate(text)
+
+
 def test_an_authority_is_kept_and_loaded(tmp_path: Path) -> None:
     authority = CertificateAuthority.create()
     authority.save(tmp_path)
