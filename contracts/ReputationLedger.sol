@@ -21,9 +21,9 @@ import {Signatures} from "./libraries/Signatures.sol";
 contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     using AddressList for address[];
 
-    /// @dev A record of ReputationMath.
+    /// @dev A word of ReputationMath or SettlementSlot.
     struct Slot {
-        uint256 record;
+        uint256 word;
     }
 
     /// @notice Lengths of an epoch, of a week, of the time for feedback after settlement, and of the coordinator's time
@@ -45,8 +45,6 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     uint256 private constant MAX_PARTICIPANTS = 16;
     uint256 private constant WEEKLY_FEEDBACKS = 8;
     uint8 private constant HIGHEST_SEVERITY = 3;
-    /// @dev No credibility is as high: the sheet holds observations, not ratings.
-    uint256 private constant OBSERVED = type(uint256).max;
 
     INodeRegistry public immutable REGISTRY;
     IQueryLedger public immutable LEDGER;
@@ -58,7 +56,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     /// @dev By the node's address as a number: the compiler would clean an address at each use.
     mapping(uint256 node => Slot) private _records;
     /// @dev `seal96 settledAt32 rated16 observations112`: see SettlementSlot.
-    mapping(bytes32 queryId => uint256) private _settlements;
+    mapping(bytes32 queryId => Slot) private _settlements;
     /// @dev `week64 counted8 credibility32`; zero for a customer none of whose feedbacks counted yet.
     mapping(address customer => uint256) private _standings;
 
@@ -123,9 +121,12 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         address customer = opening.customer;
         bytes32 queryId = feedback.queryId;
         _checkOrdered(queryId, sheet, feedback.deadline, customer, signature);
-        uint256 settlement = _openSettlement(queryId);
+        Slot storage slot = _settlements[queryId];
+        uint256 settlement = slot.word;
+        _checkWindow(queryId, settlement);
         if (_isInsider(queryId, opening, settlement)) _checkStrangers(customer, sheet);
-        uint256 agreements = _recordRatings(queryId, opening.participants, sheet, settlement);
+        uint256 agreements;
+        (slot.word, agreements) = _withRatings(queryId, opening.participants, sheet, settlement);
         sheet.log(FeedbackGiven.selector, queryId, customer);
         _applyRatings(queryId, customer, sheet, agreements);
     }
@@ -135,25 +136,25 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         if (severity == 0 || severity > HIGHEST_SEVERITY) revert ReputationLedgerBadSeverity(severity);
         if (REGISTRY.nodeOf(node).status == INodeRegistry.NodeStatus.None) revert ReputationLedgerUnknownNode(node);
         Slot storage slot = _records[uint160(node)];
-        uint256 record = slot.record;
+        uint256 record = slot.word;
         if (record == 0) record = _newborn(uint160(node), _epoch());
-        record = ReputationMath.penalise(record, _epoch(), ReputationMath.penaltyEvidence(severity));
-        slot.record = record;
         emit NodePenalised(node, severity);
-        _announce(uint160(node), 0, record);
+        record = ReputationMath.penalise(record, _epoch(), ReputationMath.penaltyEvidence(severity));
+        slot.word = record;
+        _announce(uint160(node), 0);
         if (severity == HIGHEST_SEVERITY) _suspend(node);
     }
 
     /// @inheritdoc IReputationLedger
     function renew(address node) external {
         Slot storage slot = _records[uint160(node)];
-        uint256 record = slot.record;
+        uint256 record = slot.word;
         if (record == 0) return;
         uint8 incarnation = _incarnationOf(node);
         if (ReputationMath.incarnationOf(record) == incarnation) return;
         record = ReputationMath.renew(record, _epoch(), incarnation);
-        slot.record = record;
-        _announce(uint160(node), 0, record);
+        slot.word = record;
+        _announce(uint160(node), 0);
     }
 
     /// @inheritdoc IReputationLedger
@@ -164,7 +165,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
 
     /// @inheritdoc IReputationLedger
     function recordOf(address node) external view returns (Record memory) {
-        uint256 record = _records[uint160(node)].record;
+        uint256 record = _records[uint160(node)].word;
         return
             Record(
                 uint40(ReputationMath.goodOf(record)),
@@ -193,12 +194,12 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     function settlementOf(
         bytes32 queryId
     ) external view returns (uint64 settledAt, uint8[] memory observations, uint16 rated) {
-        return SettlementSlot.unpack(_settlements[queryId]);
+        return SettlementSlot.unpack(_settlements[queryId].word);
     }
 
     /// @inheritdoc IReputationLedger
     function scoreOf(address node) public view returns (uint32) {
-        uint256 record = _records[uint160(node)].record;
+        uint256 record = _records[uint160(node)].word;
         if (record == 0) return uint32(ReputationMath.PRIOR_SCORE);
         uint8 incarnation = _incarnationOf(node);
         record = ReputationMath.incarnationOf(record) == incarnation
@@ -225,13 +226,28 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         sheet = RatingSheet.blank(count);
         sheet.fillAccounts(nodes);
         sheet.fillPercentages(ratings);
+        sheet.check();
     }
 
     function _settle(bytes32 queryId, Sheet sheet, uint256 seal) private {
-        if (_settlements[queryId] != 0) revert ReputationLedgerAlreadySettled(queryId);
+        Slot storage slot = _settlements[queryId];
+        if (slot.word != 0) revert ReputationLedgerAlreadySettled(queryId);
         sheet.log(QuerySettled.selector, queryId);
-        _settlements[queryId] = SettlementSlot.pack(seal, block.timestamp, sheet);
-        _judge(queryId, sheet, OBSERVED);
+        (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
+        uint256 epoch = _epoch();
+        uint256 settlement = SettlementSlot.pack(seal, block.timestamp);
+        unchecked {
+            for (uint256 shift = 0; cursor < end; cursor += 32) {
+                (uint256 node, uint256 observation) = RatingSheet.read(cursor, stride);
+                if (observation > 100) revert RatingSheet.RatingSheetBadPercentage(observation);
+                // Takes an observation's distance from the mark of nobody off that mark.
+                settlement -= (SettlementSlot.NOBODY - observation) << shift;
+                shift += SettlementSlot.WIDTH;
+                (uint256 good, uint256 bad) = ReputationMath.settleEvidence(observation);
+                _observe(node, queryId, epoch, good, bad);
+            }
+        }
+        slot.word = settlement;
     }
 
     /// @dev Reverts unless the customer signed these ratings, or sends them.
@@ -248,27 +264,28 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         Signatures.check(customer, _hashTypedDataV4(structHash), signature);
     }
 
-    /// @dev Marks the nodes as rated and returns the sum of the agreements with what was observed of them.
-    function _recordRatings(
+    /// @return rated the settlement with the nodes marked as rated.
+    /// @return agreements the sum of their ratings' agreements with what was observed of them.
+    function _withRatings(
         bytes32 queryId,
         address[] calldata participants,
         Sheet sheet,
         uint256 settlement
-    ) private returns (uint256 agreements) {
+    ) private pure returns (uint256 rated, uint256 agreements) {
+        rated = settlement;
         (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
         for (; cursor < end; cursor += 32) {
             (uint256 node, uint256 rating) = RatingSheet.read(cursor, stride);
             uint256 index = participants.find(_account(node));
             if (index == participants.length) revert ReputationLedgerNotParticipant(queryId, _account(node));
             bool again;
-            (settlement, again) = SettlementSlot.markRated(settlement, index);
+            (rated, again) = SettlementSlot.markRated(rated, index);
             if (again) revert ReputationLedgerAlreadyRated(queryId, _account(node));
             uint256 observation = SettlementSlot.observationOf(settlement, index);
             unchecked {
                 agreements += ReputationMath.agreement(rating, observation);
             }
         }
-        _settlements[queryId] = settlement;
     }
 
     /// @dev Moves the nodes by the credibility that the customer had, then the credibility itself.
@@ -280,46 +297,35 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         uint256 credibility = _credibility(standing);
         uint256 updated = ReputationMath.updateCredibility(credibility, agreements, sheet.count());
         _standings[customer] = (week << 40) | ((counted + 1) << 32) | updated;
-        _judge(queryId, sheet, credibility);
-        emit CredibilityUpdated(customer, uint32(updated));
-    }
-
-    /// @dev Moves every node of the sheet: by what was observed when `credibility` is OBSERVED, else by the ratings of a
-    /// customer of that credibility.
-    function _judge(bytes32 queryId, Sheet sheet, uint256 credibility) private {
         (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
         uint256 epoch = _epoch();
         unchecked {
             for (; cursor < end; cursor += 32) {
-                (uint256 node, uint256 percentage) = RatingSheet.read(cursor, stride);
-                (uint256 good, uint256 bad) = credibility == OBSERVED
-                    ? ReputationMath.settleEvidence(percentage)
-                    : ReputationMath.feedbackEvidence(percentage, credibility);
-                Slot storage slot = _records[node];
-                uint256 record = slot.record;
-                if (record == 0) record = _newborn(node, epoch);
-                record = ReputationMath.observe(record, epoch, good, bad);
-                slot.record = record;
-                _announce(node, queryId, record);
+                (uint256 node, uint256 rating) = RatingSheet.read(cursor, stride);
+                (uint256 good, uint256 bad) = ReputationMath.feedbackEvidence(rating, credibility);
+                _observe(node, queryId, epoch, good, bad);
             }
         }
+        emit CredibilityUpdated(customer, uint32(updated));
+    }
+
+    function _observe(uint256 node, bytes32 queryId, uint256 epoch, uint256 good, uint256 bad) private {
+        Slot storage slot = _records[node];
+        uint256 record = slot.word;
+        if (record == 0) record = _newborn(node, epoch);
+        slot.word = ReputationMath.observe(record, epoch, good, bad);
+        _announce(node, queryId);
     }
 
     function _newborn(uint256 node, uint256 epoch) private view returns (uint256) {
         return ReputationMath.newborn(epoch, _incarnationOf(_account(node)));
     }
 
-    function _announce(uint256 node, bytes32 queryId, uint256 record) private {
-        uint256 score = ReputationMath.scoreOf(record);
-        uint256 good = ReputationMath.goodOf(record);
-        uint256 bad = ReputationMath.badOf(record);
+    /// @dev Logs ReputationUpdated with what ReputationMath left in memory right before.
+    function _announce(uint256 node, bytes32 queryId) private {
         bytes32 selector = ReputationUpdated.selector;
         assembly ("memory-safe") {
-            let free := mload(0x40)
-            mstore(free, score)
-            mstore(add(free, 0x20), good)
-            mstore(add(free, 0x40), bad)
-            log3(free, 0x60, selector, node, queryId)
+            log3(mload(0x40), 0x60, selector, node, queryId)
         }
     }
 
@@ -361,8 +367,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         }
     }
 
-    function _openSettlement(bytes32 queryId) private view returns (uint256 settlement) {
-        settlement = _settlements[queryId];
+    function _checkWindow(bytes32 queryId, uint256 settlement) private view {
         if (settlement == 0) revert ReputationLedgerNotSettled(queryId);
         uint256 closedAt = SettlementSlot.settledAtOf(settlement) + FEEDBACK_WINDOW_SECONDS;
         if (block.timestamp > closedAt) revert ReputationLedgerWindowClosed(queryId, closedAt);

@@ -9,8 +9,8 @@ using RatingSheet for Sheet global;
 
 /// @title Who is judged, and how, copied once in bulk and logged from where it lies.
 /// @dev The compiler's own copying and encoding of these arrays costs more than the arithmetic of reputation. Values are
-/// copied as they stand in the calldata: accounts must have been compared with committed ones, and a transaction that logs
-/// a sheet must read each of its rows.
+/// copied as they stand in the calldata: before a sheet is believed, its accounts must have been compared with committed
+/// ones, and its percentages checked.
 library RatingSheet {
     error RatingSheetBadPercentage(uint256 percentage);
 
@@ -62,14 +62,31 @@ library RatingSheet {
         }
     }
 
-    /// @notice The row at `cursor`, the next is 32 bytes on. Reverts unless the percentage is one; the account is as it
-    /// was copied.
+    /// @notice The row at `cursor` as it was copied; the next is 32 bytes on.
     function read(uint256 cursor, uint256 stride) internal pure returns (uint256 account, uint256 percentage) {
         assembly ("memory-safe") {
             account := mload(cursor)
             percentage := mload(add(cursor, stride))
         }
-        if (percentage > 100) revert RatingSheetBadPercentage(percentage);
+    }
+
+    /// @notice Reverts unless every percentage is one.
+    function check(Sheet sheet) internal pure {
+        (uint256 cursor, uint256 stride, uint256 end) = span(sheet);
+        uint256 highest;
+        assembly ("memory-safe") {
+            end := add(end, stride)
+            for {
+                let at := add(cursor, stride)
+            } lt(at, end) {
+                at := add(at, 0x20)
+            } {
+                if gt(mload(at), highest) {
+                    highest := mload(at)
+                }
+            }
+        }
+        if (highest > 100) revert RatingSheetBadPercentage(highest);
     }
 
     function count(Sheet sheet) internal pure returns (uint256 rows) {

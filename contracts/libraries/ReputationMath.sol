@@ -96,7 +96,8 @@ library ReputationMath {
     /// @notice Brings a record to `epoch` and adds evidence, of each kind at most 4 an epoch and 200 in all; one call
     /// never brings more than 4. The score becomes R' = min(`expectation`, `tenureCap`).
     /// @dev Written out, as every settled node pays for it; the commonest ages, none and one epoch, go the short way.
-    /// Nothing here divides by zero.
+    /// Nothing here divides by zero. Leaves score, good and bad evidence in three words of unowned memory, as the event
+    /// that follows has them.
     function observe(
         uint256 record,
         uint256 epoch,
@@ -148,6 +149,10 @@ library ReputationMath {
                         score := cap
                     }
                 }
+                let free := mload(0x40)
+                mstore(free, score)
+                mstore(add(free, 0x20), good)
+                mstore(add(free, 0x40), bad)
                 observed := or(observed, or(or(shl(GOOD_SHIFT, good), shl(BAD_SHIFT, bad)), shl(SCORE_SHIFT, score)))
             }
         }

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
-import {Sheet} from "./RatingSheet.sol";
 
 /// @title The one word of a settled query: `seal96 settledAt32 rated16 observations112`, from the most significant bit.
 /// @notice Observation i, in percent, stands in the i-th seven bits from below, 127 where there is no participant; bit i
@@ -13,12 +12,14 @@ import {Sheet} from "./RatingSheet.sol";
 /// known beforehand, so what anybody may settle at a moment of their choice is left unsealed.
 library SettlementSlot {
     uint256 internal constant UNSEALED = 0;
+    /// @dev Bits of an observation, and what stands where there is none.
+    uint256 internal constant WIDTH = 7;
+    uint256 internal constant NOBODY = 127;
 
     uint256 private constant SEAL_AT = 160;
     uint256 private constant SETTLED_AT_AT = 128;
     uint256 private constant RATED_AT = 112;
     uint256 private constant OBSERVATIONS = 0xffffffffffffffffffffffffffff;
-    uint256 private constant NOBODY = 127;
     uint256 private constant MAX_PARTICIPANTS = 16;
 
     function sealOf(uint208 commitment, bool insider, uint256 settledAt) internal pure returns (uint256) {
@@ -31,21 +32,9 @@ library SettlementSlot {
         return seal != UNSEALED && seal == sealOf(commitment, insider, settledAtOf(settlement));
     }
 
-    /// @dev Of a sheet of at most 16 rows. Whoever stores the word reads the rows too, which refuses what is no percentage.
-    function pack(uint256 seal, uint256 settledAt, Sheet sheet) internal pure returns (uint256 word) {
-        (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
-        assembly ("memory-safe") {
-            word := OBSERVATIONS
-            let last := add(cursor, stride)
-            for {
-                let row := sub(add(end, stride), 0x20)
-            } iszero(lt(row, last)) {
-                row := sub(row, 0x20)
-            } {
-                word := or(shl(7, word), mload(row))
-            }
-            word := or(and(word, OBSERVATIONS), or(shl(SEAL_AT, seal), shl(SETTLED_AT_AT, settledAt)))
-        }
+    /// @dev Without any participant yet.
+    function pack(uint256 seal, uint256 settledAt) internal pure returns (uint256) {
+        return (seal << SEAL_AT) | (settledAt << SETTLED_AT_AT) | OBSERVATIONS;
     }
 
     /// @dev The word with `index` rated, and whether it was before.
@@ -56,7 +45,7 @@ library SettlementSlot {
 
     function observationOf(uint256 settlement, uint256 index) internal pure returns (uint256) {
         unchecked {
-            return (settlement >> (7 * index)) & NOBODY;
+            return (settlement >> (WIDTH * index)) & NOBODY;
         }
     }
 
