@@ -14,6 +14,7 @@ from coordinator.queries.schemas import OfferAnswer, PendingOffer, PendingReleas
 from coordinator.queries.sessions import session_of
 from coordinator.wakeups import Topic
 from soterone.domain.ids import Account, QueryId
+from soterone.domain.text import printable
 
 _SENTENCE_LENGTH = 500
 
@@ -99,6 +100,8 @@ async def answer_offer(context: Context, node: Account, answer: OfferAnswer) -> 
                 col(Offer.node) == node,
                 col(Offer.state) == OfferState.ASKED,
             )
-            .values(state=state, sentence=answer.sentence[:_SENTENCE_LENGTH], answered_at=database_now())
+            .values(
+                state=state, sentence=printable(answer.sentence, _SENTENCE_LENGTH), answered_at=database_now()
+            )
         )
     context.wakeups.notify(Topic.ANSWERS)

@@ -4,7 +4,6 @@ A node reports only on queries that it takes part in; a report of a generation t
 """
 
 import math
-import unicodedata
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +19,7 @@ from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account, QueryId, hash_bytes
 from soterone.domain.lifecycle import Stage
 from soterone.domain.roles import Role
+from soterone.domain.text import printable
 
 PHASES = ("accepted", "linked", "align", "share", "train", "deliver")
 _TRAINED = PHASES.index("deliver")
@@ -189,9 +189,3 @@ def check_signature(domain: Domain, message: Message, signature: bytes, account:
             f"this signature is not {account}'s over exactly this {what} for contract {domain.contract} "
             f"on chain {domain.chain_id}; sign again with that account and that chain"
         )
-
-
-def printable(text: str, length: int) -> str:
-    """Return a text for people without control or direction characters, cut to a length."""
-    kept = "".join(one for one in text if unicodedata.category(one)[0] != "C")
-    return kept[:length]

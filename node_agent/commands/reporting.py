@@ -10,8 +10,10 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from node_agent.errors import AgentError
+from soterone.domain.text import printable
 
 P = ParamSpec("P")
 
@@ -66,8 +68,6 @@ def _complain(sentence: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"error": sentence}), flush=True)
     else:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]Error:[/red] {_plain(sentence)}")
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[red]Error:[/red] {escape(printable(sentence))}"
+        )

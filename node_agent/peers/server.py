@@ -25,6 +25,7 @@ from node_agent.sessions.ports import Directory
 from node_agent.sessions.states import Fence
 from soterone.crypto.certificates import TlsIdentity
 from soterone.domain.ids import Account, QueryId, query_id
+from soterone.domain.text import printable
 from soterone.rpc.channels import bind, caller_key_hash, server
 from soterone.rpc.generated.peer_pb2 import (
     AbortReply,
@@ -154,7 +155,9 @@ class PeerService(PeerServicer):
 
     async def _abort(self, request: AbortRequest, context: Context) -> AbortReply:
         session, caller = self._authorise(context, request)
-        await session.aborted(_fence(request), caller, request.reason, _printable(request.sentence))
+        await session.aborted(
+            _fence(request), caller, request.reason, printable(request.sentence, MAX_SENTENCE)
+        )
         return AbortReply()
 
     def _authorise(self, context: Context, named: "_Named") -> tuple[PeerSession, Account]:
@@ -250,7 +253,3 @@ def _fence(named: _Fenced) -> Fence:
 def _require_leader(session: PeerSession, caller: Account) -> None:
     if caller != session.leader:
         raise NotAllowedError("Only the leading MPC node of the query opens and starts attempts.")
-
-
-def _printable(text: str) -> str:
-    return "".join(letter for letter in text[:MAX_SENTENCE] if letter.isprintable())

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from scripts.demo.narrator import Narrator
 from scripts.demo.story import DemoError, Story
@@ -56,7 +57,7 @@ def main(
         console.print("\ninterrupted; everything is being stopped")
         failed = not keep
     except (DemoError, ProcessError, ClientError, TimeoutError) as error:
-        console.print(f"[red]the demo failed:[/red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]the demo failed:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         network.stop()

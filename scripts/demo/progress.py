@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from scripts.demo.narrator import Narrator
+from soterone.cli.output import plain
 from soterone.rest.queries import QueryEvent
 
 PHASES: Final = ("align", "share", "train", "deliver")
@@ -51,5 +52,5 @@ class Progress:
         key = (phase, detail or node)
         if key not in self._told:
             self._told.add(key)
-            told = f": {detail}" if detail else ""
+            told = f": {plain(detail)}" if detail else ""
             self._narrator.say(f"[cyan]{phase}[/]{told} [dim]({self._narrator.name(node)})[/]")

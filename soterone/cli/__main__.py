@@ -5,7 +5,7 @@ import sys
 import typer
 
 from soterone.cli import audit, catalog, login, queries
-from soterone.cli.output import errors
+from soterone.cli.output import errors, plain
 from soterone.client.errors import ClientError, Unreachable
 from soterone.crypto.accounts import KeystoreError
 from soterone.crypto.sealing import SealingError
@@ -27,10 +27,10 @@ def main() -> None:
     try:
         app()
     except Unreachable as error:
-        errors.print(f"[red]unreachable:[/red] {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[red]unreachable:[/red] {plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(3)
     except (ClientError, KeystoreError, SealingError, ValueError) as error:
-        errors.print(f"[red]refused:[/red] {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[red]refused:[/red] {plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

@@ -13,7 +13,7 @@ from soterone.chain.client import ChainClient
 from soterone.chain.deployment import Deployment, DeploymentError
 from soterone.chain.errors import ChainError, ChainUnreachableError
 from soterone.chain.records import Contracts
-from soterone.cli.output import JsonFlag, console, print_json, print_table
+from soterone.cli.output import JsonFlag, console, plain, print_json, print_table
 from soterone.client.errors import ClientError, Unreachable
 
 
@@ -54,7 +54,7 @@ def _print(report: Report) -> None:
     print_table(title, ("", "check", "examined"), rows)
     for check in report.checks:
         for contradiction in check.contradictions:
-            console.print(f"[red]✗[/red] {contradiction}", highlight=False, soft_wrap=True)
+            console.print(f"[red]✗[/red] {plain(contradiction)}", highlight=False, soft_wrap=True)
     console.print(
         "[green]everything agrees[/green]" if report.ok else "[red]the chain contradicts itself[/red]"
     )

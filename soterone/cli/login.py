@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from soterone.cli.home import PASSWORD_VARIABLE, Home, LockedWallet, Network, read_password
-from soterone.cli.output import JsonFlag, console, print_json
+from soterone.cli.output import JsonFlag, console, plain, print_json
 from soterone.client.customer import Customer
 from soterone.crypto.accounts import create_keystore
 
@@ -38,6 +38,6 @@ def login(
             {"account": wallet.account, "coordinator": coordinator, "chain_id": customer.network.chain_id}
         )
         return
-    console.print(f"signed in at {coordinator} as [bold]{wallet.account}[/bold]")
+    console.print(f"signed in at {plain(coordinator)} as [bold]{wallet.account}[/bold]")
     if PASSWORD_VARIABLE not in os.environ:
         console.print(f"[dim]set {PASSWORD_VARIABLE} to a file to be asked for no password[/dim]")

@@ -8,7 +8,7 @@ import typer
 from rich.prompt import Confirm
 
 from soterone.cli.home import Home
-from soterone.cli.output import JsonFlag, console, print_json, print_table
+from soterone.cli.output import JsonFlag, console, plain, print_json, print_table
 from soterone.client.errors import ClientError, QueryFailed
 from soterone.client.model import Model
 from soterone.client.query import Query
@@ -58,9 +58,9 @@ def show(query_id: QueryIdArgument, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(view)
         return
-    console.print(f"[bold]{view.name}[/bold] {view.id}: {_status(view)}")
+    console.print(f"[bold]{plain(view.name)}[/bold] {view.id}: {_status(view)}")
     if view.failure:
-        console.print(f"[red]{view.failure.sentence}[/red]")
+        console.print(f"[red]{plain(view.failure.sentence)}[/red]")
     rows = [
         (one.account, one.role, one.phase, f"{one.fraction:.0%}", one.detail) for one in view.participants
     ]
@@ -138,8 +138,10 @@ def _follow(query: Query, as_json: bool) -> None:
 
 
 def _line(event: QueryEvent) -> str:
-    told = "  ".join(f"{name} {value}" for name, value in event.data.items() if value not in (None, ""))
-    return f"[dim]{event.at}[/dim] [bold]{event.kind}[/bold] {told}"
+    told = "  ".join(
+        plain(f"{name} {value}") for name, value in event.data.items() if value not in (None, "")
+    )
+    return f"[dim]{plain(event.at)}[/dim] [bold]{plain(event.kind)}[/bold] {told}"
 
 
 def _status(view: QueryView) -> str:
@@ -151,7 +153,7 @@ def _print_model(model: Model) -> None:
     print_table(f"Model (bias {model.bias:+.4f})", ("owner", "column", "weight"), rows)
     for name, value in model.metrics.items():
         console.print(
-            f"{name.replace('_', ' ')} on {model.holdout_rows} held-out rows: [bold]{value:.4f}[/bold]"
+            f"{plain(name.replace('_', ' '))} on {model.holdout_rows} held-out rows: [bold]{value:.4f}[/bold]"
         )
 
 

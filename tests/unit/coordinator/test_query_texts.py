@@ -5,7 +5,6 @@ from pydantic import BaseModel
 
 from coordinator.queries import examples
 from coordinator.queries.refusals import _SENTENCES, sentence_of
-from coordinator.queries.reports import printable
 from coordinator.resources.demand import mpc_demand, owner_demand
 from soterone.chain.codec import load_abi, snake_case
 from soterone.chain.errors import RevertedError
@@ -63,11 +62,6 @@ def test_the_closed_window_tells_when() -> None:
     error = RevertedError("ReputationLedgerWindowClosed", {"query_id": "0x", "closed_at": 0}, "unused")
     assert "1970-01-01" in sentence_of(error)
     assert sentence_of(RevertedError("Panic", {"code": 1}, "It broke.")) == "It broke."
-
-
-def test_texts_for_people_have_no_tricks() -> None:
-    assert printable("a\x00b\u202ec\n\ud800d", 10) == "abcd"
-    assert printable("x" * 300, 200) == "x" * 200
 
 
 def test_demands_grow_with_rows_and_columns() -> None:
