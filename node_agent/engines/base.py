@@ -22,14 +22,18 @@ Phase = Literal["start", "read", "link", "align", "share", "wait", "compile", "t
 class EngineError(Exception):
     """A job ended without a result. `sentence` is public and holds no data; `detail` is for the local log.
 
-    `reason` is one of TOO_FEW_COMMON_ROWS, ENGINE_ERROR and BAD_DATA.
+    `reason` is one of TOO_FEW_COMMON_ROWS, ENGINE_ERROR and BAD_DATA. `heard` says that another party of the link
+    is at fault and tells of it itself.
     """
 
-    def __init__(self, reason: FailureReason, sentence: str, detail: str = "") -> None:
+    def __init__(
+        self, reason: FailureReason, sentence: str, detail: str = "", *, heard: bool = False
+    ) -> None:
         super().__init__(sentence)
         self.reason = reason
         self.sentence = sentence
         self.detail = detail
+        self.heard = heard
 
 
 @dataclass(frozen=True, slots=True)

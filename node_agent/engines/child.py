@@ -65,7 +65,7 @@ def main(prepare_imports: Callable[[], None], work: Work) -> int:
         result = work(job, reporter)
     except EngineError as error:
         print(error.detail, file=sys.stderr)
-        reporter.write(failed={"reason": int(error.reason), "sentence": error.sentence})
+        reporter.write(failed={"reason": int(error.reason), "sentence": error.sentence, "heard": error.heard})
         return 1
     except Exception as error:
         print(trace_without_values(error), file=sys.stderr)

@@ -78,7 +78,8 @@ class EngineProcess:
             raise EngineError(FailureReason.ENGINE_ERROR, sentence) from error
         except EngineError as error:
             await stderr
-            raise EngineError(error.reason, error.sentence, self._stderr.decode(errors="replace")) from error
+            detail = self._stderr.decode(errors="replace")
+            raise EngineError(error.reason, error.sentence, detail, heard=error.heard) from error
         finally:
             await self.stop()
             watch.cancel()
@@ -104,7 +105,10 @@ class EngineProcess:
             if "result" in report:
                 return JOB_RESULT.validate_python(report["result"])
             if "failed" in report:
-                raise EngineError(FailureReason(report["failed"]["reason"]), report["failed"]["sentence"])
+                failed = report["failed"]
+                raise EngineError(
+                    FailureReason(failed["reason"]), failed["sentence"], heard=failed.get("heard", False)
+                )
             if on_progress is not None:
                 on_progress(Progress(**report["progress"]))
         raise EngineError(FailureReason.ENGINE_ERROR, await self._how_it_ended())

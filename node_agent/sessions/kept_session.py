@@ -97,9 +97,11 @@ class KeptSession:
         if await self._fail(reason, sentence) and self._peers is not None:
             await self._tell_peers(self.fence, int(reason), sentence)
 
-    async def hear_of_failure(self, sentence: str) -> None:
+    async def hear_of_failure(
+        self, sentence: str, reason: FailureReason = FailureReason.ENGINE_ERROR
+    ) -> None:
         """End the query here, as another participant has; its word comes first."""
-        await self._fail(FailureReason.ENGINE_ERROR, sentence, self._context.witness_seconds)
+        await self._fail(reason, sentence, self._context.witness_seconds)
 
     async def _fail(self, reason: FailureReason, sentence: str, wait_seconds: float = 0.0) -> bool:
         """Step to FAILED; False when the session had ended before."""

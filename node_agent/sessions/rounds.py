@@ -144,6 +144,8 @@ class Rounds(KeptSession):
                 await asyncio.sleep(self._context.hearsay_seconds)
             if error.reason is FailureReason.ENGINE_ERROR and not attempt.linked:
                 self._spawn(self.give_up(seat.fence, error.sentence))
+            elif error.heard:
+                self._spawn(self.hear_of_failure(error.sentence, error.reason))
             else:
                 self._spawn(self.fail(error.reason, error.sentence))
         except computing.UploadError as error:

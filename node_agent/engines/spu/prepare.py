@@ -96,7 +96,7 @@ def _exchange(link: libspu.link.Context, own: Notice) -> list[Notice]:
         if notice.failure is not None:
             reason, sentence = notice.failure
             known = reason if reason == FailureReason.BAD_DATA else FailureReason.ENGINE_ERROR
-            raise EngineError(FailureReason(known), _printable(sentence))
+            raise EngineError(FailureReason(known), _printable(sentence), heard=notice is not own)
     return notices
 
 
