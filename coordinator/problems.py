@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from coordinator.errors import ANSWERS, CoordinatorError, Malformed, answer_to, as_refusal
 from soterone.chain.errors import ChainError
+from soterone.domain.spec import complaint
 from soterone.rest.base import Problem
 
 _log = structlog.get_logger()
@@ -82,7 +83,7 @@ async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path")) or "body"
-    return refusal(Malformed(f"{where}: {first['msg'].removeprefix('Value error, ')}"), request.url.path)
+    return refusal(Malformed(f"{where}: {complaint(first)}"), request.url.path)
 
 
 def _route(request: Request) -> str:

@@ -68,7 +68,10 @@ async def propose(context: Context, customer: Account, request: ProposalRequest)
     draft = await _draft(context, customer, request)
     unwilling: dict[Account, str] = {}
     for _ in range(context.limits.proposal_tries):
-        query_id = await _reserve(context, draft, unwilling)
+        try:
+            query_id = await _reserve(context, draft, unwilling)
+        except NotEnoughNodes as shortage:
+            raise _with_refusals(shortage, unwilling) from shortage
         refusal = await _ask(context, query_id)
         if refusal is None:
             return await _accepted(context, query_id)
@@ -77,6 +80,10 @@ async def propose(context: Context, customer: Account, request: ProposalRequest)
             raise OfferRefused(sentence)
         unwilling[node] = sentence
     raise NotEnoughNodes(f"too many MPC nodes refused; the last one said: {sentence}")
+
+
+def _with_refusals(shortage: NotEnoughNodes, unwilling: Mapping[Account, str]) -> NotEnoughNodes:
+    return NotEnoughNodes("; ".join([shortage.said, *unwilling.values()]))
 
 
 async def _draft(context: Context, customer: Account, request: ProposalRequest) -> _Draft:

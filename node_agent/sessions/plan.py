@@ -90,7 +90,8 @@ def _require(published: dict[str, ColumnMetadata], name: str, dataset: OwnDatase
     column = published.get(name)
     if column is None:
         sentence = (
-            f"The dataset {dataset.metadata.name!r} publishes no column {name!r}: name a {use} that it has."
+            f"The dataset {dataset.metadata.name!r} publishes no column {name!r}, or its owner does not lend it: "
+            f"name another {use}."
         )
         raise OrderRefusedError(sentence, FailureReason.BAD_DATA)
     if column.masked and use != "key":

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import grpc.aio
 
+from node_agent.errors import AgentError
 from node_agent.sessions.context import AgentContext
 from node_agent.sessions.order import (
     Order,
@@ -52,7 +53,10 @@ def examine(context: AgentContext, description: SessionDescription, *, ask_polic
 
 def own_dataset(context: AgentContext, dataset_id: str) -> OwnDataset:
     """Return this owner's table; OrderRefusedError when it does not publish it."""
-    dataset = context.datasets.dataset(DatasetId(dataset_id))
+    try:
+        dataset = context.datasets.dataset(DatasetId(dataset_id))
+    except AgentError as error:
+        raise OrderRefusedError("This node's policy cannot be read at present; try again later.") from error
     if dataset is None:
         sentence = f"The dataset {dataset_id} is not published by this owner (any more)."
         raise OrderRefusedError(sentence, FailureReason.BAD_DATA)

@@ -1,6 +1,7 @@
 """The spec of a query: what is to be trained on which columns. It decides nothing about who computes."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import rfc8785
@@ -9,14 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from soterone.domain.ids import DatasetId, Hash32, hash32
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"
+_DATASET = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_PURPOSE = r"^[a-z][a-z0-9-]{0,39}$"
+_VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
+_ACCOUNT = r"^0x[0-9a-fA-F]{40}$"
+
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
 ColumnName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]+$"),
 ]
-DatasetRef = Annotated[DatasetId, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-VersionText = Annotated[str, StringConstraints(pattern=r"^\d{1,3}\.\d{1,3}\.\d{1,3}$")]
-AccountText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
+DatasetRef = Annotated[DatasetId, StringConstraints(pattern=_DATASET)]
+VersionText = Annotated[str, StringConstraints(pattern=_VERSION)]
+AccountText = Annotated[str, StringConstraints(pattern=_ACCOUNT)]
 
 ALGORITHMS = ("vertical-logistic-regression",)
 
@@ -74,7 +81,7 @@ class QuerySpec(_Part):
     """One query. `hash` is what the customer signs and the chain keeps."""
 
     name: Name
-    purpose: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")] = "research"
+    purpose: Annotated[str, StringConstraints(pattern=_PURPOSE)] = "research"
     algorithm: Annotated[str, StringConstraints(max_length=64)]
     datasets: list[DatasetRef] = Field(min_length=2, max_length=13)
     key: ColumnName | dict[DatasetRef, ColumnName] = "id"
@@ -129,11 +136,29 @@ def parse_spec(text: str | bytes) -> QuerySpec:
         raise SpecError(describe(error)) from error
 
 
+_WANTED = {
+    _NAME: "write 1 to 80 letters, digits, spaces, dots, hyphens or underscores, a letter or digit first",
+    _DATASET: "write a dataset's id, as the catalog shows it (soter datasets)",
+    _PURPOSE: "write 1 to 40 small letters, digits or hyphens, a letter first",
+    _VERSION: "write a version such as 0.1.0",
+    _ACCOUNT: "write an account, 0x and 40 hexadecimal digits",
+    r"^0x[0-9a-f]{64}$": "write 0x and 64 small hexadecimal digits",
+    r"^0x([0-9a-fA-F]{2})*$": "write bytes as 0x and hexadecimal digits, two a byte",
+}
+"""What a person reads instead of a pattern."""
+
+
 def describe(error: ValidationError) -> str:
     """Return the first complaint of a validation error as `field.path: what is wrong`."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "spec"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{where}: {complaint(first)}"
+
+
+def complaint(detail: Mapping[str, Any]) -> str:
+    """Return what is wrong in one detail of a validation error, as a person says it."""
+    pattern = detail.get("ctx", {}).get("pattern")
+    return _WANTED.get(pattern) or str(detail["msg"]).removeprefix("Value error, ")
 
 
 def json_schema() -> dict[str, Any]:
