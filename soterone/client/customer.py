@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
-from soterone.client.errors import ClientError
+from soterone.client.connection import Connection
+from soterone.client.errors import ClientError, Untrustworthy
 from soterone.client.keyring import Keyring
 from soterone.client.ledger import Ledger
 from soterone.client.orders import check_order
 from soterone.client.query import Query
 from soterone.client.transport import Transport
 from soterone.crypto.accounts import Wallet, account
-from soterone.crypto.messages import Domain, query_id_of, sign
+from soterone.crypto.messages import query_id_of, sign
 from soterone.crypto.sealing import ResultKey
 from soterone.crypto.siwe import parse_sign_in, sign_in_digest
 from soterone.domain.ids import Account, hash_bytes, query_id
@@ -41,11 +43,7 @@ _DEFAULT_FOLDER = Path("~/.soterone")
 class Customer:
     """What a customer can do. Every method may raise Unreachable or Refused."""
 
-    wallet: Wallet
-    network: NetworkDescription
-    transport: Transport
-    keyring: Keyring
-    ledger: Ledger
+    connection: Connection
 
     @classmethod
     def connect(
@@ -64,7 +62,7 @@ class Customer:
         transport = Transport(url, ca_file)
         network = transport.get("network", NetworkDescription)
         keyring = Keyring((folder or _DEFAULT_FOLDER).expanduser() / "result-keys", wallet)
-        customer = cls(wallet, network, transport, keyring, Ledger(rpc_url, network))
+        customer = cls(Connection(wallet, network, transport, keyring, Ledger(rpc_url, network)))
         transport.token = token or customer.sign_in()
         return customer
 
@@ -74,19 +72,41 @@ class Customer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def account(self) -> Account:
+        """The customer's account."""
+        return self.connection.wallet.account
+
+    @property
+    def network(self) -> NetworkDescription:
+        """The network that it is signed in at."""
+        return self.connection.network
+
+    @property
+    def transport(self) -> Transport:
+        """The way to the coordinator."""
+        return self.connection.transport
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the chain itself says."""
+        return self.connection.ledger
+
     def close(self) -> None:
         """Close the connections; the token stays valid until it expires."""
         self.transport.close()
 
     def sign_in(self) -> str:
         """Return a new token, got by signing the coordinator's message (EIP-4361), after reading what it says."""
-        nonce = self.transport.post("auth/nonce", NonceRequest(account=self.wallet.account), NonceReply)
+        nonce = self.transport.post("auth/nonce", NonceRequest(account=self.account), NonceReply)
         message = parse_sign_in(nonce.message)
-        if (message.account, message.chain_id) != (self.wallet.account, self.network.chain_id):
-            raise ClientError(
-                "the coordinator asked to sign in as somebody else or on another chain; nothing was signed"
+        expected = (self.account, self.network.chain_id, urlsplit(self.transport.url).netloc)
+        if (message.account, message.chain_id, message.domain) != expected:
+            raise Untrustworthy(
+                f"the coordinator asked to sign in at {message.domain} as {message.account} on chain "
+                f"{message.chain_id}; nothing was signed"
             )
-        signature = self.wallet.sign(sign_in_digest(nonce.message))
+        signature = self.connection.wallet.sign(sign_in_digest(nonce.message))
         request = VerifyRequest(message=nonce.message, signature=f"0x{signature.hex()}")
         return self.transport.post("auth/verify", request, TokenReply).token
 
@@ -124,19 +144,19 @@ class Customer:
         )
         owners = self._owners_of(spec)
         proposal = self.transport.post("queries/proposals", request, Proposal, PROPOSAL_SECONDS)
-        ledger = self.ledger_domain()
-        expected_id = query_id_of(ledger, self.wallet.account, hash_bytes(proposal.order.salt))
-        order = check_order(request, proposal, owners, self.wallet.account, expected_id, time.time())
-        self.keyring.keep(expected_id, key, proposal.order)
-        signature = sign(self.wallet, ledger, order)
+        ledger = self.connection.ledger_domain
+        expected_id = query_id_of(ledger, self.account, hash_bytes(proposal.order.salt))
+        order = check_order(request, proposal, owners, self.account, expected_id, time.time())
+        self.connection.keyring.keep(expected_id, key, proposal.order)
+        signature = sign(self.connection.wallet, ledger, order)
         signed_at = time.monotonic()
         launch = LaunchRequest(query_id=expected_id, signature=f"0x{signature.hex()}")
         self.transport.post("queries", launch, Accepted)
-        return Query(expected_id, self, signed_at)
+        return Query(expected_id, self.connection, signed_at)
 
     def query(self, identifier: str) -> Query:
         """Return the handle of one of this customer's queries."""
-        return Query(query_id(identifier), self)
+        return Query(query_id(identifier), self.connection)
 
     def queries(self) -> Iterator[QueryView]:
         """Yield this customer's queries, newest first."""
@@ -154,14 +174,6 @@ class Customer:
     def delete_account(self) -> None:
         """Have everything about this customer removed from the coordinator; the chain keeps what it has."""
         self.transport.delete("account")
-
-    def feedback_domain(self) -> Domain:
-        """The EIP-712 domain of feedback."""
-        return Domain(self.network.chain_id, account(self.network.contracts["ReputationLedger"]))
-
-    def ledger_domain(self) -> Domain:
-        """The EIP-712 domain of orders, cancellations and result shares."""
-        return Domain(self.network.chain_id, account(self.network.contracts["QueryLedger"]))
 
     def _owners_of(self, spec: QuerySpec) -> set[Account]:
         owners = {entry.metadata.id: account(entry.owner) for entry in self.datasets()}

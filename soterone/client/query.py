@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from soterone.client.connection import Connection
 from soterone.client.errors import ClientError, QueryFailed, Unreachable, Untrustworthy
 from soterone.client.model import Model, ModelError
 from soterone.client.reconstruct import ReconstructError, reconstruct
@@ -16,9 +16,6 @@ from soterone.crypto.messages import Cancellation, Feedback, sign
 from soterone.crypto.sealing import share_context
 from soterone.domain.ids import QueryId, hash_bytes
 from soterone.rest.queries import Accepted, CancelRequest, FeedbackRequest, QueryEvent, QueryView, ResultView
-
-if TYPE_CHECKING:
-    from soterone.client.customer import Customer
 
 _ENDED = ("completed", "failed", "cancelled")
 _SIGNATURE_SECONDS = 600
@@ -30,19 +27,19 @@ class Query:
     """A handle; it holds no state of its own. `signed_at` is the monotonic second at which it was signed here."""
 
     id: QueryId
-    customer: Customer
+    connection: Connection
     signed_at: float = 0.0
 
     def view(self) -> QueryView:
         """Return how the query stands."""
-        return self.customer.transport.get(f"queries/{self.id}", QueryView)
+        return self.connection.transport.get(f"queries/{self.id}", QueryView)
 
     def events(self, until: tuple[str, ...] = _ENDED) -> Iterator[QueryEvent]:
         """Yield every event from the first on, over reconnections, up to the one whose kind is in `until`."""
         last: int | None = None
         while True:
             try:
-                for _, data in self.customer.transport.stream(f"queries/{self.id}/events", last):
+                for _, data in self.connection.transport.stream(f"queries/{self.id}/events", last):
                     event = QueryEvent.model_validate_json(data)
                     last = event.sequence
                     yield event
@@ -67,7 +64,7 @@ class Query:
         Untrustworthy when anything does not agree; ClientError when the result key is not here.
         """
         checked = self.checked_result()
-        key = self.customer.keyring.find(self.id)
+        key = self.connection.keyring.find(self.id)
         identifier = hash_bytes(self.id)
         shares = {
             rank: key.open(sealed, share_context(identifier, checked.generation, rank))
@@ -85,10 +82,10 @@ class Query:
 
     def checked_result(self) -> CheckedResult:
         """Fetch the sealed result and check every hash and signature; Untrustworthy when one does not hold."""
-        result = self.customer.transport.get(f"queries/{self.id}/result", ResultView)
-        order = self.customer.keyring.order(self.id)
-        commitment = self.customer.ledger.commitment_of(self.id)
-        return check_result(result, order, commitment, self.customer.ledger_domain())
+        result = self.connection.transport.get(f"queries/{self.id}/result", ResultView)
+        order = self.connection.keyring.order(self.id)
+        commitment = self.connection.ledger.commitment_of(self.id)
+        return check_result(result, order, commitment, self.connection.ledger_domain)
 
     def rate(self, ratings: Mapping[str, int]) -> None:
         """Rate nodes of this query in percent, signed; the coordinator relays it to the chain."""
@@ -98,19 +95,19 @@ class Query:
         by_account = {account(node): percent for node, percent in ratings.items()}
         deadline = int(time.time()) + _SIGNATURE_SECONDS
         message = Feedback(hash_bytes(self.id), nodes, tuple(by_account[node] for node in nodes), deadline)
-        signature = sign(self.customer.wallet, self.customer.feedback_domain(), message)
+        signature = sign(self.connection.wallet, self.connection.feedback_domain, message)
         request = FeedbackRequest(
             nodes=list(nodes),
             ratings=list(message.ratings),
             deadline=deadline,
             signature=f"0x{signature.hex()}",
         )
-        self.customer.transport.post(f"queries/{self.id}/feedback", request, Accepted)
+        self.connection.transport.post(f"queries/{self.id}/feedback", request, Accepted)
 
     def cancel(self) -> None:
         """Take the order back, signed; a completed query cannot be cancelled."""
         deadline = int(time.time()) + _SIGNATURE_SECONDS
         message = Cancellation(hash_bytes(self.id), deadline)
-        signature = sign(self.customer.wallet, self.customer.ledger_domain(), message)
+        signature = sign(self.connection.wallet, self.connection.ledger_domain, message)
         request = CancelRequest(deadline=deadline, signature=f"0x{signature.hex()}")
-        self.customer.transport.post(f"queries/{self.id}/cancel", request, Accepted)
+        self.connection.transport.post(f"queries/{self.id}/cancel", request, Accepted)
