@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from node_agent.directory import ChainDirectory
 from node_agent.errors import AgentError
 from node_agent.policy import Policy, PolicyRequest, decide
+from node_agent.sessions.order import OrderRefusedError, read_spec
 from node_agent.sessions.ports import Verdict
 from node_agent.store import Store
 from soterone.crypto.accounts import account
 from soterone.domain.ids import Account, QueryId, query_id
 from soterone.domain.roles import Role
-from soterone.domain.spec import SpecError, describe, parse_spec
+from soterone.domain.spec import describe
 from soterone.rpc.generated.coordinator_pb2 import SessionDescription
 
 log = structlog.get_logger()
@@ -89,7 +90,9 @@ class PolicyGate:
         except PolicyError as error:
             log.error("policy unreadable", error=str(error))
             return Verdict(False, "This node's policy cannot be read at present; try again later.")
-        except (SpecError, ValueError) as error:
+        except OrderRefusedError as refusal:
+            return Verdict(False, refusal.sentence)
+        except ValueError as error:
             return Verdict(False, f"This node cannot read the query: {error}")
         verdict = decide(policy, request)
         if verdict.accepted and policy.manual_approval:
@@ -102,7 +105,7 @@ class PolicyGate:
         operators = [self._directory.operator(mpc) for mpc in sorted(mpcs, key=str.lower)]
         return PolicyRequest(
             customer=account(description.customer),
-            spec=parse_spec(description.spec_json),
+            spec=read_spec(description),
             mpc_operators=tuple(operator for operator in operators if operator),
             own_operator=self._directory.operator(self._own) or self._own,
             own_datasets={dataset: self._columns(dataset) for one in own for dataset in one.datasets},

@@ -11,6 +11,7 @@ from node_agent.sessions.manager import Sessions
 from node_agent.sessions.port_range import PortRange
 from node_agent.sessions.ports import SessionLimits
 from node_agent.workspace.folder import Workspaces
+from soterone.domain.endpoints import host_of
 from soterone.domain.ids import QueryId
 from soterone.rpc.generated.coordinator_pb2 import Offer, OfferAnswer
 
@@ -75,6 +76,7 @@ def _context(parts: AgentParts, limits: SessionLimits) -> AgentContext:
     return AgentContext(
         signer=parts.identity.signer,
         tls=parts.identity.tls,
+        host=host_of(parts.settings.endpoint),
         ledger=parts.network.domain("QueryLedger"),
         store=parts.store.sessions,
         directory=parts.directory,

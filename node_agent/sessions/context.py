@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AgentContext:
-    """Handed to every session. `ledger` is the EIP-712 domain of the QueryLedger.
+    """Handed to every session. `ledger` is the EIP-712 domain of the QueryLedger, `host` how others know this node.
 
     An engine that breaks may only have lost a peer that failed for a better reason: for `hearsay_seconds` that
     peer's word is awaited. Who only heard of a failure reports it after `witness_seconds`, if nothing happened.
@@ -37,6 +37,7 @@ class AgentContext:
 
     signer: Signer
     tls: TlsIdentity
+    host: str
     ledger: Domain
     store: SessionStore
     directory: Directory

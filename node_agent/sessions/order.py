@@ -9,15 +9,22 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from pydantic import TypeAdapter, ValidationError
+
 from soterone.chain.events import QueryDispatched
 from soterone.crypto.accounts import account, account_bytes
 from soterone.crypto.certificates import CertificateError, check_validity, key_hash_of_certificate
 from soterone.crypto.sealing import SealingError, check_public, result_key_hash
+from soterone.domain.endpoints import why_unreachable
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account, Hash32, QueryId, hash32, query_id
+from soterone.domain.profiles import Endpoint
 from soterone.domain.roles import Role
-from soterone.domain.spec import QuerySpec, SpecError, parse_spec
+from soterone.domain.spec import QuerySpec, describe
 from soterone.rpc.generated.coordinator_pb2 import Participant, SessionDescription
+
+SPEC_BYTES_LIMIT = 1 << 18
+_ENDPOINT: TypeAdapter[str] = TypeAdapter(Endpoint)
 
 
 class OrderRefusedError(Exception):
@@ -98,12 +105,17 @@ KeyHash = Callable[[Account], bytes | None]
 
 
 def read_spec(description: SessionDescription) -> QuerySpec:
-    """Return the spec of a session; OrderRefusedError when its text is not the canonical form of a spec."""
+    """Return the spec of a session; OrderRefusedError when its text is not the canonical form of a spec.
+
+    Read as JSON and nothing more: YAML's aliases would let a coordinator fill this node's memory.
+    """
+    if len(description.spec_json) > SPEC_BYTES_LIMIT:
+        raise OrderRefusedError(f"The coordinator sent a spec of more than {SPEC_BYTES_LIMIT} bytes.")
     try:
-        spec = parse_spec(description.spec_json)
-    except SpecError as error:
+        spec = QuerySpec.model_validate_json(description.spec_json)
+    except ValidationError as error:
         raise OrderRefusedError(
-            f"The coordinator sent a spec that this node cannot read: {error}."
+            f"The coordinator sent a spec that this node cannot read: {describe(error)}."
         ) from error
     if spec.canonical() != description.spec_json:
         raise OrderRefusedError("The coordinator sent a spec that is not in its canonical form.")
@@ -168,15 +180,19 @@ def check_order(order: Order, description: SessionDescription) -> None:
 
 
 def check_peers(
-    description: SessionDescription, node: Account, key_hash: KeyHash, now: datetime
+    description: SessionDescription, node: Account, own_host: str, key_hash: KeyHash, now: datetime
 ) -> list[Peer]:
-    """Return the other participants once each certificate's key is the one on chain; OrderRefusedError otherwise."""
+    """Return the other participants once each certificate's key is the one on chain; OrderRefusedError otherwise.
+
+    `own_host` is how this node itself is known to others: it decides whether a loopback address may be dialled.
+    """
     peers = []
     for one in description.participants:
         who = account(one.account)
         if who == node:
             continue
         _check_certificate(who, one.certificate_pem, key_hash(who), now)
+        _check_endpoint(who, one.endpoint, own_host)
         peers.append(Peer(who, one.endpoint, one.certificate_pem))
     return peers
 
@@ -191,3 +207,14 @@ def _check_certificate(who: Account, pem: bytes, on_chain: bytes | None, now: da
         raise OrderRefusedError(f"The certificate of node {who} cannot be used: {error}.") from error
     if shown != on_chain:
         raise OrderRefusedError(f"The certificate of node {who} is not the one on chain.")
+
+
+def _check_endpoint(who: Account, endpoint: str, own_host: str) -> None:
+    """Refuse what gRPC would take for a socket file or another resolver, and addresses that are no other party's."""
+    try:
+        _ENDPOINT.validate_python(endpoint)
+    except ValidationError as error:
+        raise OrderRefusedError(f"The endpoint of node {who} is no host and port.") from error
+    complaint = why_unreachable(endpoint, own_host)
+    if complaint is not None:
+        raise OrderRefusedError(f"Node {who} cannot be dialled: {complaint}.")

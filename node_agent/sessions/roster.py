@@ -4,15 +4,16 @@ The signature keeps the leader from putting an engine of its own between two oth
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from node_agent.sessions.order import Order
 from node_agent.sessions.plan import Engine
 from node_agent.sessions.states import Fence
 from soterone.crypto.accounts import Signer, account, account_bytes
+from soterone.crypto.certificates import key_hash_of_certificate
 from soterone.crypto.messages import Domain, Message, SignatureError, recover, sign
-from soterone.domain.ids import hash_bytes
+from soterone.domain.ids import Account, hash_bytes
 from soterone.rpc.generated import peer_pb2
 
 
@@ -48,22 +49,35 @@ def signed_address(
 
 
 def check_roster(
-    ledger: Domain, order: Order, fence: Fence, addresses: Iterable[peer_pb2.EngineAddress]
+    ledger: Domain,
+    order: Order,
+    fence: Fence,
+    hosts: Mapping[Account, str],
+    addresses: Iterable[peer_pb2.EngineAddress],
 ) -> tuple[Engine, ...]:
-    """Return everybody's engine; RosterError unless each participant signed exactly one address."""
+    """Return everybody's engine; RosterError unless each participant signed exactly one address, on its own host.
+
+    `hosts` are those that the participants are known by: nobody sends this node's engine to a third party.
+    """
     engines = tuple(_checked(ledger, order, fence, address) for address in addresses)
     if sorted(engine.account for engine in engines) != sorted(order.participants):
         raise RosterError("The roster does not name each participant once.")
+    for engine in engines:
+        if engine.host != hosts[engine.account]:
+            raise RosterError(
+                f"The engine of {engine.account} is not on the host that this node is known by."
+            )
     return engines
 
 
 def _checked(ledger: Domain, order: Order, fence: Fence, address: peer_pb2.EngineAddress) -> Engine:
-    if not 0 < address.port < 65536 or not 0 < len(address.host) <= 253:
+    if not 0 < address.port < 65536:
         raise RosterError("The roster has an address that cannot be dialled.")
     try:
         engine = Engine(
             account(address.account), address.host, address.port, address.certificate_pem.decode("ascii")
         )
+        key_hash_of_certificate(address.certificate_pem)
         signed_by = recover(ledger, _message(order, fence, engine), address.signature)
     except (ValueError, SignatureError) as error:
         raise RosterError("The roster has an address that does not parse.") from error

@@ -66,11 +66,13 @@ class Rounds(KeptSession):
 
     async def start(self, fence: Fence, engines: list[EngineAddress]) -> None:
         """Start the open attempt; idempotent."""
-        attempt = self._require_open(fence)
+        attempt, (terms, _) = self._require_open(fence), self._equipment()
         if self.state is State.RUNNING:
             return
         try:
-            roster = check_roster(self._context.ledger, self.order, fence, engines)
+            roster = check_roster(
+                self._context.ledger, self.order, fence, terms.hosts(self._context.account), engines
+            )
         except RosterError as error:
             raise MalformedError(str(error)) from error
         seat = Seat(self._context.account, self.order, fence, attempt.identity.private_key_pem, roster)

@@ -19,8 +19,9 @@ from node_agent.sessions.order import (
 from node_agent.sessions.plan import choose_columns
 from node_agent.sessions.ports import OwnDataset
 from node_agent.sessions.reports import fetch_session
+from soterone.domain.endpoints import host_of
 from soterone.domain.failures import FailureReason
-from soterone.domain.ids import DatasetId, QueryId
+from soterone.domain.ids import Account, DatasetId, QueryId
 from soterone.domain.spec import QuerySpec
 from soterone.rpc.generated.coordinator_pb2 import SessionDescription
 
@@ -35,6 +36,10 @@ class Terms:
     dataset: OwnDataset | None
     host: str
 
+    def hosts(self, own: Account) -> dict[Account, str]:
+        """Return the host that each participant is known by, this node among them."""
+        return {own: self.host} | {peer.account: host_of(peer.endpoint) for peer in self.peers}
+
 
 def examine(context: AgentContext, description: SessionDescription, *, ask_policy: bool = True) -> Terms:
     """Judge a session by itself, as at an offer; OrderRefusedError says what is wrong with it."""
@@ -45,10 +50,12 @@ def examine(context: AgentContext, description: SessionDescription, *, ask_polic
     dataset = own_dataset(context, own.datasets[0]) if own.datasets else None
     if dataset is not None:
         choose_columns(spec, dataset)
-    peers = check_peers(description, context.account, context.directory.key_hash, datetime.now(UTC))
+    peers = check_peers(
+        description, context.account, context.host, context.directory.key_hash, datetime.now(UTC)
+    )
     if ask_policy and not (verdict := context.policy.verdict(description)).accepted:
         raise OrderRefusedError(verdict.sentence)
-    return Terms(description, spec, tuple(peers), dataset, own.endpoint.rpartition(":")[0].strip("[]"))
+    return Terms(description, spec, tuple(peers), dataset, context.host)
 
 
 def own_dataset(context: AgentContext, dataset_id: str) -> OwnDataset:

@@ -24,7 +24,7 @@ def test_the_true_session_passes(query: Query) -> None:
     description = query.description()
     assert check_session(description, query.owners[0].account) == query.spec
     check_order(query.order, description)
-    peers = check_peers(description, query.mpcs[0].account, query.directory.key_hash, NOW)
+    peers = check_peers(description, query.mpcs[0].account, "127.0.0.1", query.directory.key_hash, NOW)
     assert {peer.account for peer in peers} == {node.account for node in query.nodes} - {
         query.mpcs[0].account
     }
@@ -87,6 +87,19 @@ def no_spec(description: SessionDescription) -> None:
     description.spec_json = b"[]"
 
 
+def yaml_bomb(description: SessionDescription) -> None:
+    levels = (f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 12))
+    description.spec_json = "\n".join(["a0: &a0 {x: 1}", *levels]).encode()
+
+
+def deep_spec(description: SessionDescription) -> None:
+    description.spec_json = b"[" * 20_000
+
+
+def endless_spec(description: SessionDescription) -> None:
+    description.spec_json += b" " * 300_000
+
+
 def two_mpcs(description: SessionDescription) -> None:
     del description.participants[4]
 
@@ -108,6 +121,9 @@ def weak_key(description: SessionDescription) -> None:
     [
         (spaced, "canonical form"),
         (no_spec, "cannot read"),
+        (yaml_bomb, "cannot read"),
+        (deep_spec, "cannot read"),
+        (endless_spec, "more than 262144 bytes"),
         (two_mpcs, "three MPC nodes"),
         (twice, "all different"),
         (foreign_dataset, "exactly one of the spec's datasets"),
@@ -133,27 +149,54 @@ def test_a_certificate_that_is_not_on_chain_is_refused(query: Query) -> None:
     description = query.description()
     description.participants[2].certificate_pem = false.tls.certificate_pem
     with pytest.raises(OrderRefusedError, match="is not the one on chain"):
-        check_peers(description, query.owners[0].account, query.directory.key_hash, NOW)
+        check_peers(description, query.owners[0].account, "127.0.0.1", query.directory.key_hash, NOW)
 
 
 def test_the_certificate_of_another_node_is_refused(query: Query) -> None:
     description = query.description()
     description.participants[2].certificate_pem = query.mpcs[1].tls.certificate_pem
     with pytest.raises(OrderRefusedError, match="is not the one on chain"):
-        check_peers(description, query.owners[0].account, query.directory.key_hash, NOW)
+        check_peers(description, query.owners[0].account, "127.0.0.1", query.directory.key_hash, NOW)
 
 
 def test_an_authority_hidden_behind_the_true_certificate_is_refused(query: Query) -> None:
     description = query.description()
     description.participants[2].certificate_pem += query.authority.ca_pem
     with pytest.raises(OrderRefusedError, match="something beside it"):
-        check_peers(description, query.owners[0].account, query.directory.key_hash, NOW)
+        check_peers(description, query.owners[0].account, "127.0.0.1", query.directory.key_hash, NOW)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "unix:/run/docker.sock", "unix-abstract:x:80", "dns://evil.example/node:80", "ipv4:10.0.0.1:80", "node", "",
+        "node.example:0", "169.254.169.254:80", "[fe80::1]:80", "[::ffff:169.254.169.254]:80", "0.0.0.0:80",
+        "127.0.0.1:8545", "localhost:8545", "node.example:80\n",
+    ],
+)  # fmt: skip
+def test_an_endpoint_that_nobody_should_dial_is_refused(query: Query, endpoint: str) -> None:
+    description = query.description()
+    description.participants[2].endpoint = endpoint
+    with pytest.raises(OrderRefusedError, match=r"no host and port|cannot be dialled"):
+        check_peers(description, query.owners[0].account, "hospital.example", query.directory.key_hash, NOW)
+
+
+def test_peers_elsewhere_are_dialled(query: Query) -> None:
+    description = query.description()
+    for one in description.participants:
+        one.endpoint = "node.example:443"
+    peers = check_peers(description, query.owners[0].account, "here.example", query.directory.key_hash, NOW)
+    assert {peer.endpoint for peer in peers} == {"node.example:443"}
 
 
 def test_an_expired_certificate_is_refused(query: Query) -> None:
     with pytest.raises(OrderRefusedError, match="valid only until"):
         check_peers(
-            query.description(), query.owners[0].account, query.directory.key_hash, NOW + timedelta(days=400)
+            query.description(),
+            query.owners[0].account,
+            "127.0.0.1",
+            query.directory.key_hash,
+            NOW + timedelta(days=400),
         )
 
 
@@ -161,6 +204,6 @@ def test_a_node_that_is_not_active_on_chain_is_refused(query: Query) -> None:
     keys = query.directory
     del keys[query.mpcs[2].account]
     with pytest.raises(OrderRefusedError, match="not registered on chain"):
-        check_peers(query.description(), query.owners[0].account, keys.key_hash, NOW)
+        check_peers(query.description(), query.owners[0].account, "127.0.0.1", keys.key_hash, NOW)
     with pytest.raises(OrderRefusedError, match="not registered on chain"):
-        check_peers(query.description(), query.owners[0].account, KnownKeys().key_hash, NOW)
+        check_peers(query.description(), query.owners[0].account, "127.0.0.1", KnownKeys().key_hash, NOW)

@@ -11,6 +11,7 @@ from node_agent.sessions.ports import OwnDataset, SessionLimits
 from node_agent.sessions.roster import RosterError, check_roster, signed_address
 from node_agent.sessions.states import Fence
 from soterone.domain.failures import FailureReason
+from soterone.domain.ids import Account
 from soterone.domain.metadata import ColumnMetadata
 from soterone.rpc.generated.peer_pb2 import EngineAddress
 
@@ -23,7 +24,11 @@ def query() -> Query:
 
 
 def engine_of(node: Node, port: int) -> Engine:
-    return Engine(node.account, "127.0.0.1", port, f"certificate of {node.account}")
+    return Engine(node.account, "127.0.0.1", port, node.tls.certificate_pem.decode())
+
+
+def hosts_of(query: Query) -> dict[Account, str]:
+    return {node.account: "127.0.0.1" for node in query.nodes}
 
 
 def addresses_of(query: Query, fence: Fence = FENCE) -> list[EngineAddress]:
@@ -34,7 +39,7 @@ def addresses_of(query: Query, fence: Fence = FENCE) -> list[EngineAddress]:
 
 
 def seat_of(query: Query, node: Node) -> Seat:
-    roster = check_roster(LEDGER, query.order, FENCE, addresses_of(query))
+    roster = check_roster(LEDGER, query.order, FENCE, hosts_of(query), addresses_of(query))
     return Seat(node.account, query.order, FENCE, "key", roster)
 
 
@@ -97,31 +102,47 @@ def test_a_leader_cannot_put_its_own_engine_in_between(query: Query) -> None:
     addresses = addresses_of(query)
     addresses[1].host, addresses[1].port = "127.0.0.1", 4444
     with pytest.raises(RosterError, match="not signed by it"):
-        check_roster(LEDGER, query.order, FENCE, addresses)
+        check_roster(LEDGER, query.order, FENCE, hosts_of(query), addresses)
     addresses = addresses_of(query)
-    addresses[0].certificate_pem = b"certificate of the leader"
+    addresses[0].certificate_pem = addresses[4].certificate_pem
     with pytest.raises(RosterError, match="not signed by it"):
-        check_roster(LEDGER, query.order, FENCE, addresses)
+        check_roster(LEDGER, query.order, FENCE, hosts_of(query), addresses)
+
+
+def test_a_node_cannot_send_engines_to_a_third_party(query: Query) -> None:
+    for host in ("169.254.169.254", "unix:/run/docker.sock", ""):
+        engine = Engine(query.mpcs[1].account, host, 80, query.mpcs[1].tls.certificate_pem.decode())
+        addresses = addresses_of(query)
+        addresses[3] = signed_address(query.mpcs[1].signer, LEDGER, query.order, FENCE, engine)
+        with pytest.raises(RosterError, match="not on the host"):
+            check_roster(LEDGER, query.order, FENCE, hosts_of(query), addresses)
 
 
 def test_addresses_of_another_attempt_are_refused(query: Query) -> None:
     with pytest.raises(RosterError, match="not signed by it for this attempt"):
-        check_roster(LEDGER, query.order, Fence(0, 2), addresses_of(query))
+        check_roster(LEDGER, query.order, Fence(0, 2), hosts_of(query), addresses_of(query))
 
 
 @pytest.mark.parametrize("keep", [slice(0, 4), slice(0, 0)])
 def test_a_roster_names_each_participant_once(query: Query, keep: slice) -> None:
     addresses = addresses_of(query)[keep]
     with pytest.raises(RosterError, match="each participant once"):
-        check_roster(LEDGER, query.order, FENCE, addresses)
+        check_roster(LEDGER, query.order, FENCE, hosts_of(query), addresses)
     with pytest.raises(RosterError, match="each participant once"):
-        check_roster(LEDGER, query.order, FENCE, [*addresses_of(query), *addresses_of(query)[:1]])
+        check_roster(
+            LEDGER, query.order, FENCE, hosts_of(query), [*addresses_of(query), *addresses_of(query)[:1]]
+        )
 
 
 def test_nonsense_in_a_roster_is_refused(query: Query) -> None:
-    for change in ({"port": 70000}, {"host": ""}, {"account": b"x"}, {"signature": b""}):
+    for change in (
+        {"port": 70000},
+        {"account": b"x"},
+        {"signature": b""},
+        {"certificate_pem": b"nonsense"},
+    ):
         addresses = addresses_of(query)
         for name, value in change.items():
             setattr(addresses[2], name, value)
         with pytest.raises(RosterError):
-            check_roster(LEDGER, query.order, FENCE, addresses)
+            check_roster(LEDGER, query.order, FENCE, hosts_of(query), addresses)
