@@ -12,6 +12,7 @@ from coordinator.context import Context, Ctx
 from coordinator.errors import Malformed, Unavailable
 from coordinator.models.chain import ChainLog
 from coordinator.problems import responses
+from coordinator.status import read_status
 from soterone.crypto.accounts import account as checksummed
 from soterone.domain.ids import Account
 from soterone.rest.catalog import ReputationStep, ReputationView
@@ -73,6 +74,11 @@ async def readyz(request: Request) -> JSONResponse:
 @router.get("/metrics", tags=["operation"])
 async def metrics(context: Ctx) -> Response:
     """Return figures in the text format of Prometheus."""
+    found = await read_status(context.database)
+    context.metrics.nodes_online.set(found["online"])
+    context.metrics.queries.clear()
+    for status, count in found["queries"].items():
+        context.metrics.queries.labels(status).set(count)
     return Response(context.metrics.render(), media_type="text/plain; version=0.0.4")
 
 

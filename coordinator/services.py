@@ -116,6 +116,8 @@ class _Process:
         if Service.FOLLOWER in chosen:
             service = FollowerService(self._context)
             limit = self._context.settings.head_age_limit_seconds
+            age = self._context.metrics.head_age_seconds
+            age.set_function(lambda: service.follower.head_age_seconds or 0.0)
             self._health.add("chain", chain_check(lambda: service.follower.answer_age_seconds, limit))
             self._running.append(service.run)
 

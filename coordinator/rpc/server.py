@@ -1,12 +1,10 @@
 """The rpc service: two TLS servers, one for those who enrol and one for registered nodes, and their loops."""
 
 import asyncio
-from contextlib import suppress
 
 import structlog
 
 from coordinator.context import Context
-from coordinator.nodes import repository
 from coordinator.rpc.agents import Agents
 from coordinator.rpc.enrolment import Enrolment
 from coordinator.rpc.guard import Guard
@@ -22,7 +20,6 @@ from soterone.rpc.generated.coordinator_pb2_grpc import (
 
 _log = structlog.get_logger()
 _GRACE_SECONDS = 1.0
-_FIGURES_SECONDS = 5.0
 
 
 class RpcService:
@@ -37,6 +34,7 @@ class RpcService:
         self._heartbeats = HeartbeatWriter(context)
         self._offers = OfferPusher(context, self._streams)
         self.ready = asyncio.Event()
+        context.metrics.streams.set_function(lambda: len(self._streams))
         settings, guard = context.settings, Guard(context)
         self._enrolment, self._agents = server([guard]), server([guard])
         add_EnrolmentServicer_to_server(Enrolment(context), self._enrolment)
@@ -58,17 +56,7 @@ class RpcService:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._heartbeats.run(stop))
                 tasks.create_task(self._offers.run(stop))
-                tasks.create_task(self._count(stop))
         finally:
             for stream in self._streams:
                 stream.end()
             await asyncio.gather(self._agents.stop(_GRACE_SECONDS), self._enrolment.stop(_GRACE_SECONDS))
-
-    async def _count(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            async with self._context.database.reading() as session:
-                self._context.metrics.nodes_online.set(await repository.count_online(session))
-            self._context.metrics.streams.set(len(self._streams))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_FIGURES_SECONDS):
-                    await stop.wait()
