@@ -75,13 +75,19 @@ class Story:
             "rpc": network.rpc_url, "chain_id": contracts.chain_id, "contracts": dict(contracts.addresses),
         }  # fmt: skip
         say(f"the coordinator at {network.start_coordinator()}")
-        with ThreadPoolExecutor(max_workers=3) as pool:
+        self._start_nodes()
+
+    def _start_nodes(self) -> None:
+        pool = ThreadPoolExecutor(max_workers=3)
+        try:
             started = [
                 *(pool.submit(self._start_owner, hospital) for hospital in split()),
                 *(pool.submit(self._start_mpc_node, name) for name in MPC_NAMES),
             ]
             for one in started:
-                say(one.result())
+                self.narrator.say(one.result())
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _start_owner(self, hospital: Hospital) -> str:
         owner = self.network.add_agent(hospital.name, "owner")

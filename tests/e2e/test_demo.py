@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from conftest import ROOT, Demo
 from eth_utils.crypto import keccak
@@ -211,10 +214,26 @@ def test_the_command_refuses_in_words_and_status(
     assert complaint in soter(demo, *filled, status=status)
 
 
+def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    command = [sys.executable, "-m", "scripts.demo", "--folder", str(folder)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = folder / "logs" / "commands.log"
+    deadline = time.monotonic() + 90
+    while not (log.exists() and "soter-node register" in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 1
+    assert len(children) >= 3
+    assert [child for child in children if child.is_running()] == []
+    assert not [
+        one for one in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(one.info["cmdline"] or [])
+    ]
+
+
 def test_ctrl_c_ends_everything_at_once(demo: Demo) -> None:
     """Runs last: it takes the network down."""
-    import psutil
-
     children = psutil.Process(demo.process.pid).children(recursive=True)
     assert len(children) >= 8
     status, seconds = demo.stop()
