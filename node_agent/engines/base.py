@@ -103,12 +103,14 @@ class PrepareResult:
 class TrainJob:
     """An MPC node's work: link with the other two, wait for the owners' shares, train, evaluate.
 
-    `share_files` need not exist at the start: the engine links first, then waits until all three nodes have
-    theirs, so write each under another name and rename it. `checkpoint_file` resumes after its epoch.
+    `share_files` are in the order of `owners`, the accounts who uploaded them, and need not exist at the start: the
+    engine links first, then waits until all three nodes have theirs, so write each under another name and rename
+    it. `checkpoint_file` resumes after its epoch.
     """
 
     link: Link
     directory: str
+    owners: tuple[str, ...]
     share_files: tuple[str, ...]
     training: Training
     checkpoint_file: str | None = None

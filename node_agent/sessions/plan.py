@@ -128,6 +128,7 @@ def train_job(seat: Seat, spec: QuerySpec, directory: Path, limits: SessionLimit
     return TrainJob(
         seat.link(seat.order.mpcs, limits),
         str(directory),
+        seat.order.owners,
         tuple(str(share_file(directory, seat.order, owner)) for owner in seat.order.owners),
         spec.training,
         share_wait_seconds=float(seat.order.max_run_seconds),

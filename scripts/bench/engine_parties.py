@@ -111,15 +111,15 @@ def prepare_jobs(root: Path, owners: list[Owner], training: Training, minimum: i
     return jobs
 
 
-def train_jobs(root: Path, training: Training, **changes: float) -> list[TrainJob]:
-    """Make the jobs of the MPC nodes, which wait for `owner-0.bin` and `owner-1.bin` in their directories."""
+def train_jobs(root: Path, owners: tuple[str, ...], training: Training, **changes: float) -> list[TrainJob]:
+    """Make the jobs of the MPC nodes, which wait for a file of each owner in their directories."""
     links, _ = new_links([f"0xmpc{rank}" for rank in range(3)], **changes)
     jobs = []
     for rank, link in enumerate(links):
         directory = root / f"mpc-{rank}"
         directory.mkdir(exist_ok=True)
-        shares = tuple(str(directory / f"owner-{owner}.bin") for owner in range(2))
-        jobs.append(TrainJob(link, str(directory), shares, training))
+        shares = tuple(str(directory / f"owner-{owner}.bin") for owner in range(len(owners)))
+        jobs.append(TrainJob(link, str(directory), owners, shares, training))
     return jobs
 
 
@@ -133,7 +133,8 @@ def upload(prepared: list[PrepareResult], jobs: list[TrainJob]) -> None:
 async def run_session(root: Path, owners: list[Owner], training: Training) -> Session:
     """Run all five children to the end."""
     session, engine = Session(root), SpuEngine()
-    nodes, sources = train_jobs(root, training), prepare_jobs(root, owners, training)
+    accounts = tuple(owner.account for owner in owners)
+    nodes, sources = train_jobs(root, accounts, training), prepare_jobs(root, owners, training)
     processes: list[EngineProcess] = [await engine.warm(LIMITS) for _ in range(5)]
     training_tasks = [
         asyncio.create_task(engine.train(job, LIMITS, session.listen(f"mpc-{rank}").append, processes[rank]))

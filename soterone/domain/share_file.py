@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from soterone.domain.spec import ColumnName
+
 MAGIC = b"SOTERSH1"
 FRACTION_BITS = 18
 HEADER_BYTES_LIMIT = 1 << 20
@@ -25,6 +27,7 @@ Pairs = NDArray[np.uint64]
 """An array of share pairs: the array's own shape and a last axis of two."""
 
 Text = Annotated[str, Field(max_length=128)]
+Count = Annotated[int, Field(ge=0, lt=2**40)]
 
 
 class ShareFileError(ValueError):
@@ -39,12 +42,12 @@ class OwnerColumns(_Part):
     """The feature columns of one owner, in the order of the weights."""
 
     account: Text
-    columns: tuple[Text, ...]
+    columns: tuple[ColumnName, ...]
 
 
 class ArrayHeader(_Part):
     name: Text
-    shape: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**40)], ...], Field(max_length=4)]
+    shape: Annotated[tuple[Count, ...], Field(max_length=4)]
 
 
 class ShareHeader(_Part):
@@ -52,13 +55,13 @@ class ShareHeader(_Part):
 
     kind: Literal["owner", "checkpoint", "result"]
     query_id: Text
-    generation: int
-    attempt: int
+    generation: Count
+    attempt: Count
     rank: Literal[0, 1, 2]
     owners: tuple[OwnerColumns, ...]
-    training_rows: int
-    holdout_rows: int
-    epoch: int = 0
+    training_rows: Count
+    holdout_rows: Count
+    epoch: Count = 0
     fraction_bits: Literal[18] = 18
 
 

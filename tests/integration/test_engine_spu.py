@@ -155,7 +155,7 @@ async def test_training_goes_on_from_a_checkpoint(
     session: tuple[Session, list[Owner]], directory: Path
 ) -> None:
     run, _ = session
-    engine, jobs = SpuEngine(), train_jobs(directory, TRAINING)
+    engine, jobs = SpuEngine(), train_jobs(directory, (HOSPITAL, CLINIC), TRAINING)
     for rank, job in enumerate(jobs):
         for name in ("owner-0.bin", "owner-1.bin", "checkpoint-1.bin"):
             shutil.copy(run.root / f"mpc-{rank}" / name, job.directory)
@@ -226,7 +226,7 @@ async def test_two_labels_are_refused(directory: Path) -> None:
 
 
 async def test_a_rogue_certificate_is_refused(directory: Path) -> None:
-    jobs = train_jobs(directory, TRAINING, connect_seconds=4.0, silence_seconds=4.0)
+    jobs = train_jobs(directory, (HOSPITAL, CLINIC), TRAINING, connect_seconds=4.0, silence_seconds=4.0)
     _, strangers = new_links(["rogue"])
     rogue = strangers[0]
     own = replace(jobs[2].link.parties[2], certificate_pem=rogue.certificate_pem)
@@ -240,7 +240,7 @@ async def test_a_rogue_certificate_is_refused(directory: Path) -> None:
 
 
 async def test_a_lost_node_ends_the_others(directory: Path) -> None:
-    engine, jobs = SpuEngine(), train_jobs(directory, TRAINING, silence_seconds=2.0)
+    engine, jobs = SpuEngine(), train_jobs(directory, (HOSPITAL, CLINIC), TRAINING, silence_seconds=2.0)
     children = [await engine.warm(LIMITS) for _ in jobs]
     linked = [asyncio.Event() for _ in jobs]
     runs = [
@@ -262,7 +262,7 @@ async def test_a_lost_node_ends_the_others(directory: Path) -> None:
 
 
 async def test_limits_of_time_and_memory_end_a_run(directory: Path) -> None:
-    engine, job = SpuEngine(), train_jobs(directory, TRAINING)[1]
+    engine, job = SpuEngine(), train_jobs(directory, (HOSPITAL, CLINIC), TRAINING)[1]
     with pytest.raises(EngineError, match=r"limit of 0\.5 seconds"):
         await engine.train(job, Limits(seconds=0.5))
     with pytest.raises(EngineError, match="more memory than its limit"):

@@ -25,7 +25,8 @@ class TrainingData:
 
 def load_training_data(job: TrainJob) -> TrainingData:
     """Read the owners' files; EngineError when they do not belong together."""
-    files = sorted((_read(path) for path in job.share_files), key=lambda file: "y" not in file.arrays)
+    uploaded = [_read_of(owner, path) for owner, path in zip(job.owners, job.share_files, strict=True)]
+    files = sorted(uploaded, key=lambda file: "y" not in file.arrays)
     first = files[0].header
     for file in files:
         _check(file, job, first)
@@ -57,6 +58,14 @@ def load_checkpoint(job: TrainJob, data: TrainingData) -> tuple[int, dict[str, P
     return header.epoch, {"w": file.arrays["w"], "b": file.arrays["b"]}
 
 
+def _read_of(owner: str, path: str) -> ShareFile:
+    """Read an owner's file; EngineError when it speaks for somebody else, or for nobody."""
+    file = _read(path)
+    if [named.account for named in file.header.owners] != [owner]:
+        raise _unfit(f"the one that {owner} uploaded does not name it as its owner")
+    return file
+
+
 def _read(path: str) -> ShareFile:
     try:
         return ShareFile.from_bytes(Path(path).read_bytes())
@@ -78,7 +87,7 @@ def _check(file: ShareFile, job: TrainJob, first: ShareHeader) -> None:
         raise _unfit("the owners aligned different rows")
     columns = sum(len(owner.columns) for owner in header.owners)
     shapes = {"x": (rows, columns, 2), "y": (rows, 1, 2), "weight": (rows, 1, 2)}
-    if len(header.owners) != 1 or header.training_rows < 1 or "x" not in file.arrays:
+    if columns < 1 or header.training_rows < 1 or "x" not in file.arrays:
         raise _unfit("one lacks an owner's columns or rows")
     if any(array.shape != shapes.get(name) for name, array in file.arrays.items()):
         raise _unfit("one has not the shape it declares")
