@@ -55,6 +55,10 @@ class Rhythm:
         return self.interval_seconds * self.patience
 
 
+class _StreamEnded(Exception):
+    """The coordinator ended the stream: whatever still works on it stops."""
+
+
 class HeartbeatLoop:
     """One stream at a time; `run` returns only when it is cancelled."""
 
@@ -78,29 +82,33 @@ class HeartbeatLoop:
         """Keep a stream open; each failure is logged once, then retried."""
         while True:
             try:
-                await self._one_stream()
-                self._complain("the coordinator closed the stream")
-            except grpc.aio.AioRpcError as error:
-                self._complain(error.details() or error.code().name.lower())
-            except TimeoutError:
-                self._complain("the coordinator does not acknowledge heartbeats")
+                reason = await self._one_stream()
+            except asyncio.CancelledError:
+                reason = "the stream was cancelled"
             _heed_cancellation()
+            self._complain(reason)
             await asyncio.sleep(next(self._waits))
 
-    async def _one_stream(self) -> None:
+    async def _one_stream(self) -> str:
+        """Keep one stream until it ends; returns why it did."""
         call = self._link.agents.Connect()
         stream = _Stream(call, self._offers)
+        silent = False
         try:
             async with asyncio.TaskGroup() as group:
-                beating = group.create_task(self._beat(stream))
-                writing = group.create_task(stream.write_all())
+                group.create_task(self._beat(stream))
+                group.create_task(stream.write_all())
                 await self._read(stream, group)
-                beating.cancel()
-                writing.cancel()
-        except* (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as failures:
-            raise _first(failures) from None
+        except* TimeoutError:
+            silent = True
+        except* (_StreamEnded, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # what the call itself says of its end is said below
         finally:
+            ended = call.done()
             call.cancel()
+        if silent:
+            return "the coordinator does not acknowledge heartbeats"
+        return (await call.details() if ended else "") or "the coordinator closed the stream"
 
     async def _beat(self, stream: "_Stream") -> None:
         due = time.monotonic()
@@ -115,7 +123,7 @@ class HeartbeatLoop:
             async with asyncio.timeout(self._rhythm.silence_seconds):
                 message = await stream.read()
             if message is None:
-                return
+                raise _StreamEnded
             self._link.heard()
             self._welcome()
             match message.WhichOneof("body"):
@@ -175,14 +183,11 @@ class _Stream:
 
 
 def _heed_cancellation() -> None:
-    """Raise what a task group of Python 3.11 swallows: a cancellation that comes in while a child of it fails."""
+    """Raise when this task is to end.
+
+    gRPC raises CancelledError too when the other side cancels a call, and a task group of Python 3.11 swallows a
+    cancellation that comes in while a child of it fails: only the task itself knows.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ from soterone.rpc.generated.coordinator_pb2 import (
 from soterone.rpc.generated.coordinator_pb2_grpc import AgentsServicer, add_AgentsServicer_to_server
 
 QUERY = query_id(b"\x07" * 32)
-RHYTHM = Rhythm(interval_seconds=0.05, patience=4)
+RHYTHM = Rhythm(interval_seconds=0.05, patience=60)
+IMPATIENT = Rhythm(interval_seconds=0.05, patience=4)
 
 
 class Coordinator(AgentsServicer):
@@ -48,6 +49,7 @@ class Coordinator(AgentsServicer):
         self.key_hashes: set[bytes | None] = set()
         self.acknowledges = True
         self.refuses = False
+        self.ends_with = grpc.StatusCode.PERMISSION_DENIED
         self.send: asyncio.Queue[CoordinatorMessage | None] = asyncio.Queue()
 
     async def Connect(  # noqa: N802
@@ -56,7 +58,7 @@ class Coordinator(AgentsServicer):
         self.streams += 1
         self.key_hashes.add(caller_key_hash(context))
         if self.refuses:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "This node is suspended.")
+            await context.abort(self.ends_with, "This node is suspended.")
         reading = asyncio.create_task(self._read(request_iterator))
         try:
             while (message := await self.send.get()) is not None:
@@ -112,9 +114,9 @@ class Setup:
             await self.server.stop(None)
             self.server = None
 
-    def loop(self, link: CoordinatorLink) -> HeartbeatLoop:
+    def loop(self, link: CoordinatorLink, rhythm: Rhythm = RHYTHM) -> HeartbeatLoop:
         backoff = Backoff(first_seconds=0.02, longest_seconds=0.05)
-        return HeartbeatLoop(link, self.offers, lambda: take_snapshot(self.folder), RHYTHM, backoff)
+        return HeartbeatLoop(link, self.offers, lambda: take_snapshot(self.folder), rhythm, backoff)
 
 
 @pytest.fixture
@@ -132,15 +134,24 @@ async def setup(identity: tuple[CertificateAuthority, Identity], tmp_path: Path)
     await made.hang_up()
 
 
+@asynccontextmanager
+async def beating(setup: Setup, rhythm: Rhythm = RHYTHM) -> AsyncIterator[CoordinatorLink]:
+    link = CoordinatorLink(f"127.0.0.1:{setup.port}", setup.authority.ca_pem, setup.identity.tls)
+    task = asyncio.create_task(setup.loop(link, rhythm).run())
+    try:
+        yield link
+    finally:
+        assert not task.done(), "the loop ended by itself"
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await link.close()
+
+
 @pytest_asyncio.fixture
 async def link(setup: Setup) -> AsyncIterator[CoordinatorLink]:
-    link = CoordinatorLink(f"127.0.0.1:{setup.port}", setup.authority.ca_pem, setup.identity.tls)
-    task = asyncio.create_task(setup.loop(link).run())
-    yield link
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    await link.close()
+    async with beating(setup) as link:
+        yield link
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -204,13 +215,24 @@ async def test_a_closed_stream_is_opened_again(setup: Setup, link: CoordinatorLi
     await until(lambda: setup.coordinator.streams >= 2)
 
 
-async def test_a_coordinator_that_never_acknowledges_is_left_and_tried_anew(
+async def test_a_coordinator_that_never_acknowledges_is_left_and_tried_anew(setup: Setup) -> None:
+    setup.coordinator.acknowledges = False
+    async with beating(setup, IMPATIENT) as link:
+        await until(lambda: setup.coordinator.streams >= 3)
+        assert not link.answered.is_set()
+        setup.coordinator.acknowledges = True
+        await until(link.answered.is_set)
+
+
+async def test_a_stream_that_the_coordinator_cancels_is_opened_again(
     setup: Setup, link: CoordinatorLink
 ) -> None:
-    setup.coordinator.acknowledges = False
-    await until(lambda: setup.coordinator.streams >= 3)
+    await until(lambda: setup.coordinator.streams == 1)
+    setup.coordinator.ends_with, setup.coordinator.refuses = grpc.StatusCode.CANCELLED, True
+    await setup.coordinator.send.put(None)
+    await until(lambda: setup.coordinator.streams >= 4)
+    setup.coordinator.refuses = False
     contact = link.last_contact
-    setup.coordinator.acknowledges = True
     await until(lambda: link.last_contact > contact)
 
 
@@ -221,6 +243,12 @@ async def test_a_refusal_is_logged_once_and_tried_again(
     await setup.coordinator.send.put(None)
     await until(lambda: setup.coordinator.streams >= 4)
     assert capsys.readouterr().out.count("This node is suspended.") == 1
+
+
+async def test_a_stream_that_breaks_while_a_beat_is_written_does_not_end_the_loop(setup: Setup) -> None:
+    setup.coordinator.refuses = True
+    async with beating(setup, Rhythm(interval_seconds=0.0005, patience=10_000)):
+        await until(lambda: setup.coordinator.streams >= 60, seconds=30)
 
 
 async def test_a_certificate_of_another_authority_gets_no_stream(setup: Setup) -> None:
