@@ -11,6 +11,7 @@ from typing import Annotated, Any, Never, TypeVar
 import structlog
 import typer
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from coordinator import logs, migrations, settings, setup
 from coordinator.database import Database
@@ -20,7 +21,10 @@ from soterone.crypto.accounts import KeystoreError
 from soterone.rpc.channels import BindError
 
 app = typer.Typer(
-    help="The management system of a SoterOne network.", no_args_is_help=True, add_completion=False
+    help="The management system of a SoterOne network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
 )
 
 DataDir = Annotated[Path, typer.Option(help="The coordinator's folder.")]
@@ -137,6 +141,14 @@ def _run(work: Callable[[], Coroutine[Any, Any, AnswerT]]) -> AnswerT:
         _refuse(refusals.exceptions[0])
     except _REFUSALS as refusal:
         _refuse(refusal)
+    except DBAPIError as error:
+        _fail(
+            f"the coordinator's database cannot be used ({error.orig}); check that it is whole and can be reached, "
+            "or restore it from a backup",
+            1,
+        )
+    except OSError as error:
+        _fail(f"a file of the coordinator cannot be used: {error}", 1)
 
 
 def _refuse(refusal: BaseException) -> Never:

@@ -86,9 +86,16 @@ def _free_ports(host: str, wanted: tuple[int, ...]) -> list[int]:
         for port in wanted:
             listener = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
             if port == 0:
-                listener.bind((host, 0))
+                _bind_free(listener, host)
             ports.append(port or int(listener.getsockname()[1]))
         return ports
+
+
+def _bind_free(listener: socket.socket, host: str) -> None:
+    try:
+        listener.bind((host, 0))
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}: it is not an address of this machine") from error
 
 
 def _local_socket(chain_rpc: str) -> str | None:
