@@ -109,7 +109,7 @@ async def events(
     context: Ctx,
     customer: Customer,
     query_id: QueryPath,
-    last_event_id: Annotated[int, Header(alias="Last-Event-ID", ge=0)] = 0,
+    last_event_id: Annotated[int, Header(alias="Last-Event-ID", ge=0, lt=2**63)] = 0,
 ) -> EventSourceResponse:
     """Follow a query: everything from the start, or behind `Last-Event-ID`, then each new event as it comes.
 

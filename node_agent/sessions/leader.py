@@ -13,7 +13,7 @@ from node_agent.peers.client import Peers
 from node_agent.peers.errors import PeerRefusalError
 from node_agent.sessions.attempt import Outcome
 from node_agent.sessions.backoff import Backoff
-from node_agent.sessions.states import Fence
+from node_agent.sessions.states import MAX_ATTEMPTS, Fence
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
 from soterone.rpc.generated.peer_pb2 import EngineAddress
@@ -21,7 +21,6 @@ from soterone.rpc.generated.peer_pb2 import EngineAddress
 log = structlog.get_logger()
 T = TypeVar("T")
 
-MAX_ATTEMPTS = 2
 KNOCKING = Backoff(0.03, 0.5, factor=1.5)
 AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+MAX_ATTEMPTS = 2
+"""How often the engines of one generation may try to link; nobody follows a leader beyond it."""
+
 
 class State(StrEnum):
     """Where a query stands at this node."""
@@ -91,4 +94,4 @@ class Fence:
 
     def admits_join(self, other: "Fence") -> bool:
         """Say whether a Join of `other` opens an attempt here, or repeats the one that is open."""
-        return other.generation == self.generation and other.attempt >= max(self.attempt, 1)
+        return other.generation == self.generation and max(self.attempt, 1) <= other.attempt <= MAX_ATTEMPTS

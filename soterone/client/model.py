@@ -91,7 +91,7 @@ def _read_constants(content: bytes, query_id: str, owner: str) -> dict[Column, t
             (owner, str(name)): (float(entry["mean"]), float(entry["deviation"]))
             for name, entry in document["columns"].items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError("An owner's standardisation constants cannot be read.") from error
     if not own:
         raise ModelError("An owner's standardisation constants are of another owner or query.")

@@ -128,6 +128,8 @@ def parse_spec(text: str | bytes) -> QuerySpec:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SpecError(f"the spec is neither JSON nor YAML: {str(error).splitlines()[0]}") from error
+    except RecursionError as error:
+        raise SpecError("the spec is nested too deeply") from error
     if not isinstance(document, dict):
         raise SpecError("the spec must be a mapping with the fields name, algorithm, datasets, label, …")
     try:

@@ -1,11 +1,13 @@
 """Queries from proposal to feedback, under `/v1/queries`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from soterone.domain.spec import QuerySpec
 from soterone.rest.base import AccountText, Body, HashText, HexText
+
+Deadline = Annotated[int, Field(ge=0, lt=2**64, description="Unix seconds; a uint64 of EIP-712.")]
 
 QueryStatus = Literal[
     "proposed",
@@ -143,14 +145,14 @@ class FeedbackRequest(Body):
 
     nodes: list[AccountText] = Field(min_length=1, max_length=16)
     ratings: list[int] = Field(min_length=1, max_length=16)
-    deadline: int
+    deadline: Deadline
     signature: HexText
 
 
 class CancelRequest(Body):
     """`POST /v1/queries/{id}/cancel`: EIP-712 `Cancellation` once it was dispatched; both empty before."""
 
-    deadline: int = 0
+    deadline: Deadline = 0
     signature: HexText = "0x"
 
 

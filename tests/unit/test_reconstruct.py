@@ -115,5 +115,14 @@ def test_raw_columns_need_the_constants_of_every_owner() -> None:
         model.with_constants({"0xA": first})
     with pytest.raises(ModelError, match="another"):
         model.with_constants({"0xA": first, "0xC": second})
+    for bad in (
+        b"[" * 100_000,
+        second.replace(b"4.0", b"NaN"),
+        second.replace(b"4.0", b"9" * 400),
+        b"[]",
+        b"",
+    ):
+        with pytest.raises(ModelError, match="constants"):
+            model.with_constants({"0xA": first, "0xB": bad})
     scored = model.with_constants({"0xA": first, "0xB": second}).predict(tables)
     np.testing.assert_allclose(scored, 1 / (1 + np.exp(-(0.5 * 1 - 1.25 * 0 + 3 * 0.25 - 0.75))))

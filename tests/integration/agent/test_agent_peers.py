@@ -278,7 +278,15 @@ async def test_an_abort_of_an_older_attempt_is_ignored_and_the_open_one_ends(cal
             await peer.Abort(AbortRequest(query_id=called.query.id, attempt=2, reason=6), timeout=5)
     async with refused(grpc.StatusCode.ABORTED, "already ended"):
         await called.join(leader, Fence(0, 2))
-    await called.join(leader, Fence(0, 3))
+
+
+async def test_nobody_follows_a_leader_into_a_storm_of_attempts(called: Called) -> None:
+    leader = called.query.mpcs[0]
+    for attempt in (3, 2**32 - 1):
+        async with refused(grpc.StatusCode.ABORTED, "at attempt 0"):
+            await called.join(leader, Fence(0, attempt))
+    assert called.agent.state == "ordered"
+    await called.join(leader, Fence(0, 1))
 
 
 async def test_a_sentence_of_a_peer_cannot_forge_log_lines(called: Called) -> None:

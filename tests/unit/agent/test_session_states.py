@@ -79,6 +79,8 @@ def test_completion_on_chain_ends_work_in_every_live_state() -> None:
         (Fence(0, 1), Fence(0, 1), True),
         (Fence(0, 1), Fence(0, 2), True),
         (Fence(0, 2), Fence(0, 1), False),
+        (Fence(0, 2), Fence(0, 3), False),
+        (Fence(0, 0), Fence(0, 2**32 - 1), False),
         (Fence(0, 0), Fence(0, 0), False),
         (Fence(1, 0), Fence(0, 5), False),
         (Fence(0, 0), Fence(1, 1), False),

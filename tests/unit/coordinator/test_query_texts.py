@@ -1,7 +1,7 @@
 """Examples parse, refusals of contracts have words, and capacity estimates grow with the data."""
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from coordinator.queries import examples
 from coordinator.queries.refusals import _SENTENCES, sentence_of
@@ -62,6 +62,14 @@ def test_the_closed_window_tells_when() -> None:
     error = RevertedError("ReputationLedgerWindowClosed", {"query_id": "0x", "closed_at": 0}, "unused")
     assert "1970-01-01" in sentence_of(error)
     assert sentence_of(RevertedError("Panic", {"code": 1}, "It broke.")) == "It broke."
+
+
+@pytest.mark.parametrize("deadline", [-1, 2**64, 10**400])
+def test_a_deadline_that_no_signature_can_have_is_malformed(deadline: int) -> None:
+    rating = {"nodes": ["0x" + "1" * 40], "ratings": [90], "signature": "0x"}
+    for body, rest in ((FeedbackRequest, rating), (CancelRequest, {"signature": "0x"})):
+        with pytest.raises(ValidationError, match="deadline"):
+            body.model_validate(rest | {"deadline": deadline})
 
 
 def test_demands_grow_with_rows_and_columns() -> None:

@@ -43,6 +43,7 @@ def test_named_nodes_need_no_select() -> None:
     [
         ("- a", "must be a mapping"),
         ("name: [", "neither JSON nor YAML"),
+        ("[" * 10_000, "nested too deeply"),
         (
             GOOD.replace("vertical-", "diagonal-"),
             "unknown algorithm 'diagonal-logistic-regression'; this network runs",
