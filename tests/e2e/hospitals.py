@@ -7,6 +7,7 @@ import os
 import sqlite3
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 import yaml
+from eth_typing import ChecksumAddress
+from web3 import Web3
 
 from scripts.demo.leftovers import leftovers
 from scripts.devnet.network import BIN, Devnet
@@ -238,6 +241,21 @@ class Hospitals:
             yield
         finally:
             self.table(owner).write_bytes(before)
+
+    def wait_for_log(self, names: Sequence[str], *words: str, seconds: float = 30.0) -> None:
+        """Wait until each of these processes has written the words in one line; TimeoutError when one does not."""
+        deadline = time.monotonic() + seconds
+        for name in names:
+            while not any(all(word in line for word in words) for line in self.logs([name]).splitlines()):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{name} did not log {words}")
+                time.sleep(0.1)
+
+    def contract(self, name: str) -> ChecksumAddress:
+        """The address of a contract."""
+        if self.devnet.deployment is None:
+            raise RuntimeError("the contracts are not deployed")
+        return Web3.to_checksum_address(self.devnet.deployment.address_of(name))
 
     def logs(self, names: Sequence[str] = ()) -> str:
         """Return what processes wrote: those named, or all."""

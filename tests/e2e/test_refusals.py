@@ -89,7 +89,7 @@ def test_a_body_that_cannot_be_read(
         ({"algorithms": ["oracle"]}, "does not run 'vertical-logistic-regression'; it runs oracle"),
         ({"minimum_batch": 128}, "training.batch_size of at least 128"),
         ({"accepted_mpc_operators": ["0x" + "22" * 20]}, "at least two of the three MPC nodes"),
-        ({"hidden_columns": ["texture"]}, "does not lend the column 'texture'"),
+        ({"hidden_columns": ["texture"]}, "'texture', or its owner does not lend it"),
         ({"manual_approval": True}, "A person must approve"),
         ("customers: [", "policy cannot be read at present"),
     ],

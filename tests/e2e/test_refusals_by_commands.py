@@ -66,7 +66,7 @@ def test_signing_in_where_nobody_answers(hospitals: Hospitals, customer: Custome
         ("[1, 2]", ("must be a mapping",)),
         ("name: [", ("neither JSON nor YAML",)),
         ("name: x\n", ("Field required",)),
-        (b"\xff\xfe", ("UTF-8",)),
+        (b"\xff\xc3(", ("neither JSON nor YAML",)),
         ({"algorithm": "[/oracle]"}, ("algorithm '[/oracle]'", "vertical-logistic-regression")),
         ({"datasets": ["clinic patients", "laboratory patients"]}, ("datasets.0", "soter datasets")),
         (None, ("cannot be read", "No such file")),
@@ -196,7 +196,7 @@ def test_a_coordinator_that_cannot_serve(hospitals: Hospitals, tmp_path: Path) -
     shutil.copytree(running, empty, ignore=shutil.ignore_patterns("coordinator.sqlite*"))
     refused(coordinator(hospitals, *serve, str(empty)), 1, "database is empty", "soter-coordinator migrate")
     (empty / "coordinator.sqlite").write_bytes(b"this is no database, whatever its name says" * 100)
-    refused(coordinator(hospitals, *serve, str(empty)), 1, "coordinator.sqlite", "backup")
+    refused(coordinator(hospitals, *serve, str(empty)), 1, "database cannot be used", "backup")
     assert hospitals.request("GET", "network", None).status_code == 200
 
 
