@@ -183,6 +183,11 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
     }
 
     /// @inheritdoc IQueryLedger
+    function queryWord(bytes32 queryId) external view returns (QueryWord) {
+        return _slots[queryId].word;
+    }
+
+    /// @inheritdoc IQueryLedger
     function stateOf(
         bytes32 queryId
     ) external view returns (uint208 commitment, QueryStatus status, bool insider, uint32 time) {

@@ -11,6 +11,7 @@ import {IQueryLedger} from "./interfaces/IQueryLedger.sol";
 import {IReputationLedger} from "./interfaces/IReputationLedger.sol";
 import {AddressList} from "./libraries/AddressList.sol";
 import {QueryCommitment} from "./libraries/QueryCommitment.sol";
+import {QueryWord} from "./libraries/QuerySlot.sol";
 import {RatingSheet, Sheet} from "./libraries/RatingSheet.sol";
 import {ReputationMath} from "./libraries/ReputationMath.sol";
 import {SettlementSlot} from "./libraries/SettlementSlot.sol";
@@ -45,6 +46,8 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     uint256 private constant MAX_PARTICIPANTS = 16;
     uint256 private constant WEEKLY_FEEDBACKS = 8;
     uint8 private constant HIGHEST_SEVERITY = 3;
+    /// @dev No credibility is as high: the sheet holds observations, not ratings.
+    uint256 private constant OBSERVED = type(uint256).max;
 
     INodeRegistry public immutable REGISTRY;
     IQueryLedger public immutable LEDGER;
@@ -90,10 +93,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     ) external onlyRole(COORDINATOR_ROLE) {
         (IQueryLedger.QueryStatus status, bool insider, , uint208 commitment) = _opened(queryId, opening);
         if (status == IQueryLedger.QueryStatus.Dispatched) revert ReputationLedgerNotEnded(queryId, status);
-        Sheet sheet = _participants(opening.participants);
-        if (sheet.count() != observations.length) {
-            revert ReputationLedgerLengthMismatch(sheet.count(), observations.length);
-        }
+        Sheet sheet = _participants(opening.participants, observations.length);
         sheet.fillPercentages(observations);
         _settle(queryId, sheet, SettlementSlot.sealOf(commitment, insider, block.timestamp));
     }
@@ -106,7 +106,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         ) revert ReputationLedgerNotCompleted(queryId, status);
         uint256 earliest = time + SILENT_SETTLE_SECONDS;
         if (block.timestamp < earliest) revert ReputationLedgerTooEarly(queryId, earliest);
-        Sheet sheet = _participants(opening.participants);
+        Sheet sheet = _participants(opening.participants, opening.participants.length);
         sheet.fillPercentage(100);
         _settle(queryId, sheet, SettlementSlot.UNSEALED);
     }
@@ -137,7 +137,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         if (REGISTRY.nodeOf(node).status == INodeRegistry.NodeStatus.None) revert ReputationLedgerUnknownNode(node);
         Slot storage slot = _records[uint160(node)];
         uint256 record = slot.word;
-        if (record == 0) record = _newborn(uint160(node), _epoch());
+        record = _aged(record, uint160(node), _epoch());
         emit NodePenalised(node, severity);
         record = ReputationMath.penalise(record, _epoch(), ReputationMath.penaltyEvidence(severity));
         slot.word = record;
@@ -208,10 +208,9 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         return uint32(ReputationMath.scoreOf(record));
     }
 
-    function _participants(address[] calldata nodes) private pure returns (Sheet sheet) {
-        if (nodes.length > MAX_PARTICIPANTS) {
-            revert ReputationLedgerTooManyParticipants(nodes.length, MAX_PARTICIPANTS);
-        }
+    /// @dev The ledger lets no query have more than 16 participants.
+    function _participants(address[] calldata nodes, uint256 percentages) private pure returns (Sheet sheet) {
+        if (nodes.length != percentages) revert ReputationLedgerLengthMismatch(nodes.length, percentages);
         sheet = RatingSheet.blank(nodes.length);
         sheet.fillAccounts(nodes);
     }
@@ -233,21 +232,7 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         Slot storage slot = _settlements[queryId];
         if (slot.word != 0) revert ReputationLedgerAlreadySettled(queryId);
         sheet.log(QuerySettled.selector, queryId);
-        (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
-        uint256 epoch = _epoch();
-        uint256 settlement = SettlementSlot.pack(seal, block.timestamp);
-        unchecked {
-            for (uint256 shift = 0; cursor < end; cursor += 32) {
-                (uint256 node, uint256 observation) = RatingSheet.read(cursor, stride);
-                if (observation > 100) revert RatingSheet.RatingSheetBadPercentage(observation);
-                // Takes an observation's distance from the mark of nobody off that mark.
-                settlement -= (SettlementSlot.NOBODY - observation) << shift;
-                shift += SettlementSlot.WIDTH;
-                (uint256 good, uint256 bad) = ReputationMath.settleEvidence(observation);
-                _observe(node, queryId, epoch, good, bad);
-            }
-        }
-        slot.word = settlement;
+        slot.word = SettlementSlot.pack(seal, block.timestamp, _judge(queryId, sheet, OBSERVED));
     }
 
     /// @dev Reverts unless the customer signed these ratings, or sends them.
@@ -297,28 +282,43 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         uint256 credibility = _credibility(standing);
         uint256 updated = ReputationMath.updateCredibility(credibility, agreements, sheet.count());
         _standings[customer] = (week << 40) | ((counted + 1) << 32) | updated;
-        (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
-        uint256 epoch = _epoch();
-        unchecked {
-            for (; cursor < end; cursor += 32) {
-                (uint256 node, uint256 rating) = RatingSheet.read(cursor, stride);
-                (uint256 good, uint256 bad) = ReputationMath.feedbackEvidence(rating, credibility);
-                _observe(node, queryId, epoch, good, bad);
-            }
-        }
+        _judge(queryId, sheet, credibility);
         emit CredibilityUpdated(customer, uint32(updated));
     }
 
-    function _observe(uint256 node, bytes32 queryId, uint256 epoch, uint256 good, uint256 bad) private {
-        Slot storage slot = _records[node];
-        uint256 record = slot.word;
-        if (record == 0) record = _newborn(node, epoch);
-        slot.word = ReputationMath.observe(record, epoch, good, bad);
-        _announce(node, queryId);
+    /// @dev Moves every node of the sheet, which has one at least: by what was observed when `credibility` is OBSERVED,
+    /// else by the ratings of a customer of that credibility.
+    /// @return packed the percentages, for SettlementSlot.
+    function _judge(bytes32 queryId, Sheet sheet, uint256 credibility) private returns (uint256 packed) {
+        (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
+        uint256 epoch = _epoch();
+        packed = SettlementSlot.NO_OBSERVATIONS;
+        uint256 shift = 0;
+        unchecked {
+            do {
+                (uint256 node, uint256 percentage) = RatingSheet.read(cursor, stride);
+                if (percentage > 100) revert RatingSheet.RatingSheetBadPercentage(percentage);
+                packed = SettlementSlot.noted(packed, percentage, shift);
+                (uint256 good, uint256 bad) = credibility == OBSERVED
+                    ? ReputationMath.settleEvidence(percentage)
+                    : ReputationMath.feedbackEvidence(percentage, credibility);
+                Slot storage slot = _records[node];
+                uint256 record = slot.word;
+                if (ReputationMath.isOld(record, epoch)) record = _aged(record, node, epoch);
+                slot.word = ReputationMath.observe(record, epoch, good, bad);
+                _announce(node, queryId);
+                shift += SettlementSlot.WIDTH;
+                cursor += 32;
+            } while (cursor < end);
+        }
     }
 
-    function _newborn(uint256 node, uint256 epoch) private view returns (uint256) {
-        return ReputationMath.newborn(epoch, _incarnationOf(_account(node)));
+    /// @dev A record as of `epoch`, a newborn's when nothing was ever observed of the node; its score is left behind.
+    function _aged(uint256 record, uint256 node, uint256 epoch) private view returns (uint256) {
+        return
+            record == 0
+                ? ReputationMath.newborn(epoch, uint8(REGISTRY.nodeOf(address(uint160(node))).incarnation))
+                : ReputationMath.age(record, epoch);
     }
 
     /// @dev Logs ReputationUpdated with what ReputationMath left in memory right before.
@@ -334,11 +334,13 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         bytes32 queryId,
         IQueryLedger.Opening calldata opening
     ) private view returns (IQueryLedger.QueryStatus status, bool insider, uint256 time, uint208 supplied) {
-        uint208 stored;
-        (stored, status, insider, time) = LEDGER.stateOf(queryId);
+        QueryWord query = LEDGER.queryWord(queryId);
+        status = query.status();
         if (status == IQueryLedger.QueryStatus.None) revert IQueryLedger.QueryLedgerWrongStatus(queryId, status);
         supplied = QueryCommitment.ofOpening(opening, status);
+        uint208 stored = query.commitment();
         if (stored != supplied) revert IQueryLedger.QueryLedgerBadOpening(queryId, stored, supplied);
+        (insider, time) = (query.insider(), query.time());
     }
 
     /// @dev Checks the opening against the seal of the settlement; where that does not fit, against the ledger, which

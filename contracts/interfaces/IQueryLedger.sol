@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {QueryWord} from "../libraries/QuerySlot.sol";
+
 /// @title One slot a query: `uint208 commitment | uint8 status | uint8 generation | uint32 time`; the top bit of the
 /// generation's byte says that the customer is an insider.
 /// @notice What the slot commits to is supplied again by callers and checked:
@@ -168,6 +170,9 @@ interface IQueryLedger {
         bytes32 queryId,
         Opening calldata opening
     ) external view returns (QueryStatus status, uint8 generation, uint32 time);
+
+    /// @notice The slot as it stands, for contracts that count their gas; QuerySlot reads it.
+    function queryWord(bytes32 queryId) external view returns (QueryWord);
 
     /// @notice For contracts that check an Opening by QueryCommitment.ofOpening. `insider`: whether the
     /// customer was a participant, or operated one when that one joined the query.

@@ -96,7 +96,11 @@ library QueryCommitment {
     function _layOutOpening(
         IQueryLedger.Opening calldata opening
     ) private pure returns (uint256 start, uint256 end) {
-        return _layOut(opening.customer, opening.ownerCount, opening.maxReplacements, opening.participants);
+        assembly ("memory-safe") {
+            start := mload(0x40)
+            calldatacopy(start, opening, 96)
+        }
+        end = opening.participants.copyTo(start + 96);
     }
 
     /// @dev Puts the roster's words into unowned memory; whoever allocates before hashing loses them.

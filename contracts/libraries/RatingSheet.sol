@@ -73,7 +73,7 @@ library RatingSheet {
     /// @notice Reverts unless every percentage is one.
     function check(Sheet sheet) internal pure {
         (uint256 cursor, uint256 stride, uint256 end) = span(sheet);
-        uint256 highest;
+        uint256 wrong;
         assembly ("memory-safe") {
             end := add(end, stride)
             for {
@@ -81,12 +81,13 @@ library RatingSheet {
             } lt(at, end) {
                 at := add(at, 0x20)
             } {
-                if gt(mload(at), highest) {
-                    highest := mload(at)
-                }
+                wrong := or(wrong, gt(mload(at), 100))
             }
         }
-        if (highest > 100) revert RatingSheetBadPercentage(highest);
+        if (wrong == 0) return;
+        uint256 percentage;
+        for (; percentage <= 100; cursor += 32) (, percentage) = read(cursor, stride);
+        revert RatingSheetBadPercentage(percentage);
     }
 
     function count(Sheet sheet) internal pure returns (uint256 rows) {

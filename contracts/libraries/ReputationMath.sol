@@ -90,71 +90,82 @@ library ReputationMath {
 
     /// @notice Brings a record to `epoch`, never before its last: evidence decays, the score follows.
     function advance(uint256 record, uint256 epoch) internal pure returns (uint256) {
-        return observe(record, epoch, 0, 0);
+        return observe(age(record, epoch), epoch, 0, 0);
     }
 
-    /// @notice Brings a record to `epoch` and adds evidence, of each kind at most 4 an epoch and 200 in all; one call
-    /// never brings more than 4. The score becomes R' = min(`expectation`, `tenureCap`).
-    /// @dev Written out, as every settled node pays for it; the commonest ages, none and one epoch, go the short way.
-    /// Nothing here divides by zero. Leaves score, good and bad evidence in three words of unowned memory, as the event
-    /// that follows has them.
+    /// @notice Whether `age` must come before `observe`: the record is neither of this epoch nor of the one before. True
+    /// of the zero word.
+    function isOld(uint256 record, uint256 epoch) internal pure returns (bool) {
+        unchecked {
+            return (epoch - (record >> LAST_EPOCH_SHIFT)) & MASK_32 > 1;
+        }
+    }
+
+    /// @notice Brings the evidence of a record to `epoch`; its score is left behind, for `observe` to follow.
+    function age(uint256 record, uint256 epoch) internal pure returns (uint256) {
+        unchecked {
+            uint256 elapsed = (epoch - (record >> LAST_EPOCH_SHIFT)) & MASK_32;
+            if (elapsed == 0) return record;
+            uint256 good = decayGood(goodOf(record), elapsed);
+            uint256 bad = decayBad(badOf(record), elapsed);
+            return
+                (good << GOOD_SHIFT) | (bad << BAD_SHIFT) | (epoch << LAST_EPOCH_SHIFT) | (record & LASTING);
+        }
+    }
+
+    /// @notice Adds evidence to a record of `epoch` or of the one before, of each kind at most 4 an epoch and 200 in all;
+    /// one call never brings more than 4. The score becomes R' = min(`expectation`, `tenureCap`).
+    /// @dev Written out, as every settled node pays for it. Nothing here divides by zero. Leaves score, good and bad
+    /// evidence in three words of unowned memory, as the event that follows has them.
     function observe(
         uint256 record,
         uint256 epoch,
         uint256 g,
         uint256 b
     ) internal pure returns (uint256 observed) {
-        unchecked {
-            uint256 elapsed = (epoch - (record >> LAST_EPOCH_SHIFT)) & MASK_32;
-            uint256 good = record >> GOOD_SHIFT;
-            uint256 bad = (record >> BAD_SHIFT) & MASK_40;
-            if (elapsed > 1) (good, bad) = (decayGood(good, elapsed), decayBad(bad, elapsed));
-            assembly ("memory-safe") {
-                switch elapsed
-                case 0 {
-                    let room := sub(EPOCH_CAP, and(shr(GOOD_THIS_EPOCH_SHIFT, record), MASK_32))
-                    if gt(g, room) {
-                        g := room
-                    }
-                    room := sub(EPOCH_CAP, and(shr(BAD_THIS_EPOCH_SHIFT, record), MASK_32))
-                    if gt(b, room) {
-                        b := room
-                    }
-                    record := and(record, CONTEXT)
+        assembly ("memory-safe") {
+            let good := shr(GOOD_SHIFT, record)
+            let bad := and(shr(BAD_SHIFT, record), MASK_40)
+            switch and(sub(epoch, shr(LAST_EPOCH_SHIFT, record)), MASK_32)
+            case 0 {
+                let room := sub(EPOCH_CAP, and(shr(GOOD_THIS_EPOCH_SHIFT, record), MASK_32))
+                if gt(g, room) {
+                    g := room
                 }
-                default {
-                    if eq(elapsed, 1) {
-                        good := div(mul(good, GOOD_AFTER_ONE), DECAY_ONE)
-                        bad := div(mul(bad, BAD_AFTER_ONE), DECAY_ONE)
-                    }
-                    record := or(and(record, LASTING), shl(LAST_EPOCH_SHIFT, epoch))
+                room := sub(EPOCH_CAP, and(shr(BAD_THIS_EPOCH_SHIFT, record), MASK_32))
+                if gt(b, room) {
+                    b := room
                 }
-                observed := add(record, or(shl(GOOD_THIS_EPOCH_SHIFT, g), shl(BAD_THIS_EPOCH_SHIFT, b)))
-
-                good := add(good, g)
-                bad := add(bad, b)
-                if gt(or(good, bad), EVIDENCE_CAP) {
-                    if gt(good, EVIDENCE_CAP) {
-                        good := EVIDENCE_CAP
-                    }
-                    if gt(bad, EVIDENCE_CAP) {
-                        bad := EVIDENCE_CAP
-                    }
-                }
-                let score := div(mul(add(good, PRIOR_EVIDENCE), ONE), add(add(good, bad), PRIOR_WEIGHT))
-                let age := and(sub(epoch, shr(BORN_EPOCH_SHIFT, record)), MASK_32)
-                if lt(age, TENURE_EPOCHS) {
-                    let cap := add(PRIOR_SCORE, div(mul(age, TENURE_GAIN), TENURE_EPOCHS))
-                    if gt(score, cap) {
-                        score := cap
-                    }
-                }
-                let free := mload(0x40)
-                mstore(free, score)
-                mstore(add(free, 0x20), good)
-                mstore(add(free, 0x40), bad)
-                observed := or(observed, or(or(shl(GOOD_SHIFT, good), shl(BAD_SHIFT, bad)), shl(SCORE_SHIFT, score)))
+                record := and(record, CONTEXT)
             }
+            default {
+                good := div(mul(good, GOOD_AFTER_ONE), DECAY_ONE)
+                bad := div(mul(bad, BAD_AFTER_ONE), DECAY_ONE)
+                record := or(and(record, LASTING), shl(LAST_EPOCH_SHIFT, epoch))
+            }
+            observed := add(record, or(shl(GOOD_THIS_EPOCH_SHIFT, g), shl(BAD_THIS_EPOCH_SHIFT, b)))
+
+            good := add(good, g)
+            bad := add(bad, b)
+            if gt(or(good, bad), EVIDENCE_CAP) {
+                if gt(good, EVIDENCE_CAP) {
+                    good := EVIDENCE_CAP
+                }
+                if gt(bad, EVIDENCE_CAP) {
+                    bad := EVIDENCE_CAP
+                }
+            }
+            let score := div(mul(add(good, PRIOR_EVIDENCE), ONE), add(add(good, bad), PRIOR_WEIGHT))
+            let tenure := and(sub(epoch, shr(BORN_EPOCH_SHIFT, record)), MASK_32)
+            if lt(tenure, TENURE_EPOCHS) {
+                let cap := add(PRIOR_SCORE, div(mul(tenure, TENURE_GAIN), TENURE_EPOCHS))
+                score := xor(score, mul(xor(score, cap), gt(score, cap)))
+            }
+            let free := mload(0x40)
+            mstore(free, score)
+            mstore(add(free, 0x20), good)
+            mstore(add(free, 0x40), bad)
+            observed := or(observed, or(or(shl(GOOD_SHIFT, good), shl(BAD_SHIFT, bad)), shl(SCORE_SHIFT, score)))
         }
     }
 

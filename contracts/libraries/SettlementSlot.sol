@@ -15,11 +15,11 @@ library SettlementSlot {
     /// @dev Bits of an observation, and what stands where there is none.
     uint256 internal constant WIDTH = 7;
     uint256 internal constant NOBODY = 127;
+    uint256 internal constant NO_OBSERVATIONS = 0xffffffffffffffffffffffffffff;
 
     uint256 private constant SEAL_AT = 160;
     uint256 private constant SETTLED_AT_AT = 128;
     uint256 private constant RATED_AT = 112;
-    uint256 private constant OBSERVATIONS = 0xffffffffffffffffffffffffffff;
     uint256 private constant MAX_PARTICIPANTS = 16;
 
     function sealOf(uint208 commitment, bool insider, uint256 settledAt) internal pure returns (uint256) {
@@ -32,9 +32,15 @@ library SettlementSlot {
         return seal != UNSEALED && seal == sealOf(commitment, insider, settledAtOf(settlement));
     }
 
-    /// @dev Without any participant yet.
-    function pack(uint256 seal, uint256 settledAt) internal pure returns (uint256) {
-        return (seal << SEAL_AT) | (settledAt << SETTLED_AT_AT) | OBSERVATIONS;
+    function pack(uint256 seal, uint256 settledAt, uint256 observations) internal pure returns (uint256) {
+        return (seal << SEAL_AT) | (settledAt << SETTLED_AT_AT) | observations;
+    }
+
+    /// @dev The observations with one more, a percentage, `shift` bits from below.
+    function noted(uint256 observations, uint256 observation, uint256 shift) internal pure returns (uint256) {
+        unchecked {
+            return observations - ((NOBODY - observation) << shift);
+        }
     }
 
     /// @dev The word with `index` rated, and whether it was before.

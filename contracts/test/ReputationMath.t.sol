@@ -60,9 +60,9 @@ contract ReputationMathTest is Suite {
         uint256 record = _grown(seed);
         uint256 epoch = ReputationMath.lastEpochOf(record) + (seed % 4);
         (g, b) = (bound(g, 0, 4e9), bound(b, 0, 4e9));
-        uint256 plain = ReputationMath.scoreOf(ReputationMath.observe(record, epoch, 0, 0));
-        uint256 praised = ReputationMath.scoreOf(ReputationMath.observe(record, epoch, g, 0));
-        uint256 blamed = ReputationMath.scoreOf(ReputationMath.observe(record, epoch, 0, b));
+        uint256 plain = ReputationMath.scoreOf(_observe(record, epoch, 0, 0));
+        uint256 praised = ReputationMath.scoreOf(_observe(record, epoch, g, 0));
+        uint256 blamed = ReputationMath.scoreOf(_observe(record, epoch, 0, b));
         assertLe(plain, praised, "more good");
         assertLe(blamed, plain, "more bad");
     }
@@ -111,6 +111,12 @@ contract ReputationMathTest is Suite {
         (uint256 g, uint256 b) = seed % 2 == 0
             ? ReputationMath.settleEvidence(percentage)
             : ReputationMath.feedbackEvidence(percentage, (seed >> 32) % (1e9 + 1));
+        return _observe(record, epoch, g, b);
+    }
+
+    /// @dev As the ledger does it.
+    function _observe(uint256 record, uint256 epoch, uint256 g, uint256 b) private pure returns (uint256) {
+        if (ReputationMath.isOld(record, epoch)) record = ReputationMath.age(record, epoch);
         return ReputationMath.observe(record, epoch, g, b);
     }
 

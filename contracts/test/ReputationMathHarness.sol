@@ -69,6 +69,7 @@ contract ReputationMathHarness {
         (uint256 good, uint256 bad) = one.kind == Kind.Observation
             ? ReputationMath.settleEvidence(one.argument)
             : ReputationMath.feedbackEvidence(one.argument, one.credibility);
+        if (ReputationMath.isOld(record, one.epoch)) record = ReputationMath.age(record, one.epoch);
         return ReputationMath.observe(record, one.epoch, good, bad);
     }
 }
