@@ -62,8 +62,9 @@ class MarkedQuery:
         ports = json.dumps([self._first_port, self._first_port + ENGINE_PORTS - 1])
         self._base = folder
         self._network = Devnet(folder / "network", environment={"SOTER_NODE_ENGINE_PORTS": ports})
-        self._tables = dict(zip(OWNERS, marked_and_labelled(), strict=True))
-        self.evidence = Evidence(Marks.of(*self._tables.values(), TRAINING))
+        marked, labelled = marked_and_labelled()
+        self._tables = dict(zip(OWNERS, (marked, labelled), strict=True))
+        self.evidence = Evidence(Marks.of(marked, labelled, TRAINING))
 
     def run(self) -> Evidence:
         """Run the query and return everything gathered; the network is stopped afterwards."""

@@ -88,15 +88,13 @@ def test_the_search_finds_the_model_at_its_customer(in_memory: Found) -> None:
 
 
 def test_the_search_finds_every_form(evidence: Evidence, needles: Needles, tmp_path: Path) -> None:
-    weights, marks = np.array(final(evidence)), evidence.marks
+    marks = evidence.marks
+    kept = {"raw": marks.raw, "standardised": marks.standardised, "weights": np.array(final(evidence))}
     np.savez(
         tmp_path / "kept.npz",
-        **{f"{name}_float64": values for name, values in forms(marks.raw, marks.standardised, weights)},
-        **{
-            f"{name}_float32": values.astype("<f4")
-            for name, values in forms(marks.raw, marks.standardised, weights)
-        },
-        **{f"{name}_fixed": fixed_point(v)[1] for name, v in forms(marks.raw, marks.standardised, weights)},
+        **{f"{name}_float64": values for name, values in kept.items()},
+        **{f"{name}_float32": values.astype("<f4") for name, values in kept.items()},
+        **{f"{name}_fixed": fixed_point(values)[1] for name, values in kept.items()},
     )
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "kept.npz")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -107,14 +105,6 @@ def test_the_search_finds_every_form(evidence: Evidence, needles: Needles, tmp_p
         assert {f"{values} {form}" for form in FORMS} <= set(found)
     assert {"raw text", *(f"weights {form} final" for form in FORMS)} <= set(found)
     assert found["weights float64 final"] > 1, "a list of Python's floats was not found beside the array"
-
-
-def forms(raw: object, standardised: object, weights: object) -> list[tuple[str, "np.ndarray"]]:
-    return [
-        ("raw", np.asarray(raw)),
-        ("standardised", np.asarray(standardised)),
-        ("weights", np.asarray(weights)),
-    ]
 
 
 def test_nobody_else_holds_any_of_it(in_memory: Found) -> None:
