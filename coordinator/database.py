@@ -111,7 +111,7 @@ class Database:
         if not self.is_sqlite:
             return True
         async with self._writer, self.engine.connect() as connection:
-            connection = await connection.execution_options(isolation_level="AUTOCOMMIT", no_begin=True)
+            connection = await connection.execution_options(no_begin=True)
             row = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()
             return int(row[0]) == 0
 
