@@ -12,6 +12,7 @@ from coordinator.context import Context
 from coordinator.gatekeeper import Gatekeeper
 from coordinator.health import Health
 from coordinator.queries.api import router as queries
+from coordinator.quota import Quota
 
 _DESCRIPTION = (
     "The management system of a public federated-learning network. Errors are problem details (RFC 9457) whose "
@@ -30,6 +31,7 @@ def create_app(context: Context, health: Health) -> FastAPI:
         dependencies=[Depends(authorise)],
     )
     app.state.context, app.state.health = context, health
+    app.state.event_streams = Quota(context.limits.event_streams_per_customer, "event streams")
     for router in (network.router, accounts, catalog, queries):
         app.include_router(router)
     problems.install(app)

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Body, Header, Path, Query, status
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, status
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from coordinator.authorisation import Customer
@@ -20,6 +20,7 @@ from coordinator.errors import (
 )
 from coordinator.problems import responses
 from coordinator.queries import examples, service
+from coordinator.quota import Quota
 from soterone.domain.ids import Account
 from soterone.rest.base import HashText
 from soterone.rest.queries import (
@@ -38,6 +39,13 @@ router = APIRouter(prefix="/v1/queries", tags=["queries"])
 
 QueryPath = Annotated[HashText, Path(description="The query's id.")]
 _PAGE = 50
+
+
+def _event_streams(request: Request) -> Quota:
+    return cast(Quota, request.app.state.event_streams)
+
+
+EventStreams = Annotated[Quota, Depends(_event_streams)]
 
 
 def _answers(
@@ -102,12 +110,13 @@ async def show(context: Ctx, customer: Customer, query_id: QueryPath) -> QueryVi
     response_class=EventSourceResponse,
     responses={
         200: {"content": {"text/event-stream": {"example": examples.EVENT}}},
-        **responses(Unauthenticated, Missing),
+        **responses(Unauthenticated, Missing, TooMany),
     },
 )
 async def events(
     context: Ctx,
     customer: Customer,
+    streams: EventStreams,
     query_id: QueryPath,
     last_event_id: Annotated[int, Header(alias="Last-Event-ID", ge=0, lt=2**63)] = 0,
 ) -> EventSourceResponse:
@@ -115,19 +124,23 @@ async def events(
 
     The data of each is a `QueryEvent`. The stream stays open; comments keep it alive.
     """
+    streams.check(customer)
     await service.show(context, customer, query_id)
     ping_seconds = int(context.limits.event_heartbeat_seconds)
     return EventSourceResponse(
-        _told(context, customer, query_id, last_event_id), ping=ping_seconds, send_timeout=ping_seconds
+        _told(context, customer, streams, query_id, last_event_id),
+        ping=ping_seconds,
+        send_timeout=ping_seconds,
     )
 
 
 async def _told(
-    context: Context, customer: Account, query_id: str, after: int
+    context: Context, customer: Account, streams: Quota, query_id: str, after: int
 ) -> AsyncIterator[ServerSentEvent]:
-    async for event in service.events(context, customer, query_id, after):
-        text = json.dumps(event.model_dump(mode="json"), separators=(",", ":"))
-        yield ServerSentEvent(data=text, id=str(event.sequence))
+    with streams.hold(customer):
+        async for event in service.events(context, customer, query_id, after):
+            text = json.dumps(event.model_dump(mode="json"), separators=(",", ":"))
+            yield ServerSentEvent(data=text, id=str(event.sequence))
 
 
 @router.get("/{query_id}/result", responses=responses(Unauthenticated, Missing, Conflict))

@@ -12,6 +12,7 @@ class QueryLimits:
     signing_seconds: int = 600
     open_proposals_per_customer: int = 4
     running_queries_per_customer: int = 16
+    event_streams_per_customer: int = 32
     share_bytes: int = 64 * 2**20
     store_bytes: int = 8 * 2**30
     final_depth_blocks: int = 0

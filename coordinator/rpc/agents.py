@@ -15,6 +15,7 @@ from coordinator.nodes import service as nodes
 from coordinator.nodes.errors import TakesPart
 from coordinator.queries import service as queries
 from coordinator.queries.schemas import ShareHeader
+from coordinator.quota import Quota
 from coordinator.rpc import wire
 from coordinator.rpc.guard import calling_node
 from coordinator.rpc.heartbeats import HeartbeatWriter
@@ -35,6 +36,7 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
         self._context = context
         self._streams = streams
         self._heartbeats = heartbeats
+        self._deliveries = Quota(1, "delivery of a node to a query")
 
     async def Connect(
         self, request_iterator: AsyncIterator[pb.AgentMessage], context: Call
@@ -106,10 +108,10 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
             raise Malformed("the first chunk of a result must carry its header")
         header = wire.share_header_from(first.header)
         await queries.check_header(self._context, calling_node(), header)
-        data = await _collect(header, first.data, chunks)
-        return pb.ResultReceipt(
-            stored=await queries.store_result(self._context, calling_node(), header, data)
-        )
+        with self._deliveries.hold((calling_node(), header.query_id)):
+            data = await _collect(header, first.data, chunks)
+            stored = await queries.store_result(self._context, calling_node(), header, data)
+        return pb.ResultReceipt(stored=stored)
 
     async def AcknowledgeCleanup(self, request: pb.CleanupAcknowledgement, context: Call) -> pb.Nothing:
         """Keep a node's signed promise that nothing of a query is left with it."""

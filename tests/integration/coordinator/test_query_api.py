@@ -147,6 +147,16 @@ async def test_events_resume_where_they_stopped(world: World) -> None:
     assert rest[-1].data["tx"] == (await world.view(proposal.query_id)).dispatched_tx
 
 
+async def test_a_customer_holds_so_many_event_streams_and_no_more(world: World) -> None:
+    proposal = await world.propose()
+    world.change_limits(event_streams_per_customer=0)
+    headers = {"Authorization": f"Bearer {await token_of(world, world.customer.account)}"}
+    app = create_app(world.context, Health())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://coordinator") as web:
+        answer = await web.get(f"/v1/queries/{proposal.query_id}/events", headers=headers)
+    assert (answer.status_code, "event streams" in answer.json()["detail"]) == (429, True)
+
+
 async def test_the_event_stream_of_nothing_is_a_problem(http: httpx.AsyncClient) -> None:
     answer = await http.get(f"queries/0x{'cd' * 32}/events")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")

@@ -74,11 +74,11 @@ async def test_a_drawn_node_that_refuses_is_replaced_and_hears_of_the_release(wo
 
 async def test_an_owner_that_refuses_or_is_silent_ends_the_proposal(world: World) -> None:
     owner = world.owners[0].account
-    world.moods[owner] = "purpose research is not allowed here"
+    world.moods[owner] = "purpose research\x1b[2J\u202e is not allowed here"
     status, sentence = await refusal(world, errors.OfferRefused)
     assert status == 409
     assert owner in sentence
-    assert "purpose research is not allowed here" in sentence
+    assert "purpose research[2J is not allowed here" in sentence
     world.moods[owner] = None
     world.change_limits(offer_seconds=0.2)
     status, sentence = await refusal(world, errors.OfferRefused)

@@ -1,6 +1,7 @@
 """The REST interface over real TLS: signing in, refusals, limits, the catalog, leaving."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -135,6 +136,7 @@ async def test_a_customer_with_a_running_query_stays(live: LiveCoordinator) -> N
         (b'{"account": "\\u202E"}', 422),
         (b"\xff\xfe", 422),
         (b"[" * 100_000, 422),
+        (gzip.compress(b" " * 50_000_000), 422),
         (b"x" * ((1 << 20) + 1), 413),
     ],
 )

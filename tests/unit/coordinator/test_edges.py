@@ -9,6 +9,7 @@ from coordinator.errors import Malformed, TooMany
 from coordinator.gatekeeper import check_text
 from coordinator.nodes.endpoints import check_endpoint
 from coordinator.nodes.errors import BadRegistration
+from coordinator.quota import Quota
 from coordinator.rpc.streams import MAX_WAITING, AgentStream, ReplacedStream, Streams
 from coordinator.scrubbing import pseudonym
 from coordinator.settings import CONFIG_NAME, Settings, SettingsError, load, render
@@ -148,3 +149,14 @@ def test_pseudonyms_differ_and_look_like_accounts() -> None:
     assert first != second
     assert first.startswith("0x" + "0" * 24)
     assert len(first) == 42
+
+
+def test_a_quota_counts_each_key_and_forgets() -> None:
+    quota = Quota(2, "streams")
+    with quota.hold("a"), quota.hold("a"), quota.hold("b"), pytest.raises(TooMany, match="2 streams"):
+        quota.check("a")
+    with pytest.raises(ValueError), quota.hold("a"):
+        raise ValueError
+    with quota.hold("a"), quota.hold("a"):
+        quota.check("b")
+    assert not quota._held
