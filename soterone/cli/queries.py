@@ -86,6 +86,7 @@ def result(
     with Home.current().open() as customer:
         model = customer.query(query_id).model()
     if output is not None:
+        output.touch(mode=0o600)
         output.write_text(model.to_json())
     if as_json:
         typer.echo(model.to_json())
