@@ -55,6 +55,8 @@ def test_signing_in_where_nobody_answers(hospitals: Hospitals, customer: Custome
     wrong = tmp_path / "password"
     wrong.write_text("wrong")
     refused(soter(**{"password-file": str(wrong)}), 1, "password", str(hospitals.home / "keystore.json"))
+    unwritable = soter(keystore="/proc/nowhere/keystore.json")
+    refused(unwritable, 1, "/proc/nowhere")
     assert not (tmp_path / "token").exists()
     finished = hospitals.command("soter", "query", "list", SOTER_HOME=str(tmp_path))
     refused(finished, 1, "not signed in", "soter login")

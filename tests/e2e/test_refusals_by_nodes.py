@@ -1,5 +1,7 @@
 """What the services for agents refuse over gRPC: by a code and a sentence, whoever shows which certificate."""
 
+from collections.abc import AsyncIterator
+
 import grpc
 import grpc.aio
 import pytest
@@ -48,7 +50,7 @@ async def test_a_certificate_whose_key_is_not_on_chain(hospitals: Hospitals) -> 
 
 async def test_a_certificate_by_another_authority_is_not_even_heard(hospitals: Hospitals) -> None:
     key = new_tls_key()
-    forged = TlsIdentity(key, self_signed(key, hospitals.account("ada"), "127.0.0.1"))
+    forged = TlsIdentity(key, self_signed(key, hospitals.account("ada"), ("127.0.0.1",)))
     async with hospitals.agents_service(forged) as agents:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await agents.GetSession(pb.SessionRequest(query_id=NO_QUERY), timeout=5)
@@ -91,7 +93,7 @@ async def test_a_node_has_no_say_in_queries_of_others(hospitals: Hospitals, cust
     header = pb.ResultHeader(query_id=identifier, share_hash=bytes(32), signature=bytes(65), size_bytes=1)
     async with hospitals.agents_service(hospitals.identity("archive")) as agents:
 
-        async def chunks():  # type: ignore[no-untyped-def]
+        async def chunks() -> AsyncIterator[pb.ResultChunk]:
             yield pb.ResultChunk(header=header, data=b"x")
 
         for call in (
