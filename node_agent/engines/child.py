@@ -23,11 +23,16 @@ PARENT_VARIABLE = "SOTER_ENGINE_PARENT"
 
 
 class Reporter:
-    """Writes progress as JSON lines; its clock starts when the job has been read."""
+    """Writes progress as JSON lines, with the seconds since the job has been read."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._started = time.monotonic()
+
+    def begin(self) -> None:
+        """Start the clock and report that the job was read."""
+        self._started = time.monotonic()
+        self.progress("start")
 
     def progress(self, phase: Phase, done: int = 1, total: int = 1) -> None:
         """Report that `done` of `total` steps of a phase are behind us."""
@@ -58,10 +63,10 @@ def main(prepare_imports: Callable[[], None], work: Work) -> int:
     reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     prepare_imports()
-    job = JOB.validate_json(sys.stdin.buffer.readline())
     reporter = Reporter(reports)
-    reporter.progress("start")
     try:
+        job = JOB.validate_json(sys.stdin.buffer.readline())
+        reporter.begin()
         result = work(job, reporter)
     except EngineError as error:
         print(error.detail, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import json
 import os
 import shutil
 import signal
@@ -308,3 +309,14 @@ def test_the_agents_side_loads_no_computing_library() -> None:
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_a_job_that_does_not_parse_is_not_quoted() -> None:
+    environment = {**os.environ, "SOTER_ENGINE_PARENT": str(os.getpid())}
+    job = b'{"kind": "train", "link": {"private_key_pem": ["a secret key"]}}\n'
+    command = [sys.executable, "-m", "node_agent.engines.spu"]
+    ended = subprocess.run(command, input=job, env=environment, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout)["failed"]["reason"] == FailureReason.ENGINE_ERROR
+    assert b"ValidationError" in ended.stderr
+    assert b"secret" not in ended.stdout + ended.stderr
