@@ -90,6 +90,18 @@ contract QueryDispatchTest is NetworkFixture {
         ledger.dispatch(order, signature);
     }
 
+    function test_delegatedAccountStaysItsKeysToUse() public {
+        address delegate = address(new KeyWallet(address(0)));
+        vm.etch(customer, abi.encodePacked(hex"ef0100", delegate));
+        IQueryLedger.QueryOrder memory order = newOrder("a");
+        bytes memory signature = signWith(CUSTOMER_KEY, orderDigest(order));
+        assertStatus(ledger.dispatch(order, signature), IQueryLedger.QueryStatus.Dispatched);
+        order.salt = "b";
+        signature = signWith(0xbad, orderDigest(order));
+        expectInvalid(customer);
+        ledger.dispatch(order, signature);
+    }
+
     function test_anythingChangedInASignedOrderIsRefused() public {
         IQueryLedger.QueryOrder memory order = newOrder("a");
         bytes memory signature = signWith(CUSTOMER_KEY, orderDigest(order));
