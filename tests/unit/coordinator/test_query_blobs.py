@@ -64,7 +64,9 @@ async def test_only_named_and_fresh_blobs_stay(tmp_path: Path) -> None:
         await store.get(orphan)
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "0x" + "../" * 21 + "a", "0x" + "a" * 63 + "\n", "", "0x"])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "0x" + "../" * 21 + "a", "0x" + "a" * 63 + "\n", "", "0x"]
+)
 async def test_only_a_hash_names_a_blob(tmp_path: Path, name: str) -> None:
     store = BlobStore(tmp_path / "blobs", 10)
     with pytest.raises(ValueError, match="32 bytes"):

@@ -89,7 +89,7 @@ def test_a_certificate_comes_alone() -> None:
     certificate = authority.issue(certificate_request(new_tls_key(), NODE), NODE)
     beside = (authority.ca_pem, b"# a remark\n", certificate, b"-----BEGIN TRUSTED CERTIFICATE-----\n")
     for text in (*(certificate + more for more in beside), *(more + certificate for more in beside)):
-        with pytest.raises(CertificateError, match="beside it|does not parse"):
+        with pytest.raises(CertificateError, match=r"beside it|does not parse"):
             key_hash_of_certificate(text)
 
 
