@@ -157,7 +157,7 @@ interface IQueryLedger {
         bytes calldata signature
     ) external;
 
-    /// @notice COORDINATOR_ROLE, once, after completion or failure: every participant has acknowledged its cleanup.
+    /// @notice COORDINATOR_ROLE, once, after completion or failure: tells every participant to destroy what it holds.
     function cleanup(bytes32 queryId) external;
 
     /// @notice Anybody, after dispatch + maxRun + resultRetry + cleanupGrace seconds: QueryFailed with reason 8.

@@ -76,7 +76,7 @@ def _next_steps(network: Devnet) -> str:
     )
     return (
         "[bold]everything goes on running; Ctrl-C ends it[/bold]\n\n"
-        f"chain        {network.rpc_url}\ncoordinator  {network.rest_url} (API: /docs, figures: /metrics)\n"
+        f"chain        {network.rpc_url}\ncoordinator  {network.rest_url} (API: /openapi.json, figures: /metrics)\n"
         f"folders      {network.folder}\n\n"
         f"export SOTER_HOME={home} SOTER_PASSWORD_FILE={home / 'password'}\n"
         f"{BIN / 'soter'} {login}\n"

@@ -29,7 +29,7 @@ def main() -> None:
     except Unreachable as error:
         errors.print(f"[red]unreachable:[/red] {plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(3)
-    except (ClientError, KeystoreError, SealingError, ValueError, OSError) as error:
+    except (ClientError, KeystoreError, SealingError, OSError) as error:
         errors.print(f"[red]refused:[/red] {plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(1)
 

@@ -65,7 +65,7 @@ def reputation(
     """Show an account's standing and how it came about; the score is read from the chain itself."""
     with Home.current().open() as customer:
         view = customer.reputation(node)
-        (score,) = customer.ledger.scores_of([account(node)])
+        (score,) = customer.ledger.scores_of([account(view.account)])
     if as_json:
         print_json({**view.model_dump(mode="json"), "score_on_chain": score})
         return

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from soterone.client.connection import Connection
 from soterone.client.errors import ClientError, Untrustworthy
+from soterone.client.inputs import typed_account, typed_query_id
 from soterone.client.keyring import Keyring
 from soterone.client.ledger import Ledger
 from soterone.client.orders import check_order
@@ -20,7 +21,7 @@ from soterone.crypto.accounts import Wallet, account
 from soterone.crypto.messages import query_id_of, sign
 from soterone.crypto.sealing import ResultKey
 from soterone.crypto.siwe import parse_sign_in, sign_in_digest
-from soterone.domain.ids import Account, hash_bytes, query_id
+from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.spec import QuerySpec
 from soterone.rest.auth import NonceReply, NonceRequest, TokenReply, VerifyRequest
 from soterone.rest.catalog import DatasetEntry, DatasetList, NodeEntry, NodeList, ReputationView
@@ -156,7 +157,7 @@ class Customer:
 
     def query(self, identifier: str) -> Query:
         """Return the handle of one of this customer's queries."""
-        return Query(query_id(identifier), self.connection)
+        return Query(typed_query_id(identifier), self.connection)
 
     def queries(self) -> Iterator[QueryView]:
         """Yield this customer's queries, newest first."""
@@ -169,7 +170,7 @@ class Customer:
 
     def reputation(self, node: str) -> ReputationView:
         """Return what the coordinator says of an account's standing; `ledger` has what the chain says."""
-        return self.transport.get(f"reputation/{account(node)}", ReputationView)
+        return self.transport.get(f"reputation/{typed_account(node)}", ReputationView)
 
     def delete_account(self) -> None:
         """Have everything about this customer removed from the coordinator; the chain keeps what it has."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from soterone.client.connection import Connection
 from soterone.client.errors import ClientError, QueryFailed, Unreachable, Untrustworthy
+from soterone.client.inputs import typed_account
 from soterone.client.model import Model, ModelError
 from soterone.client.reconstruct import ReconstructError, reconstruct
 from soterone.client.verification import CONSTANTS_RANK, CheckedResult, check_result
-from soterone.crypto.accounts import account
 from soterone.crypto.messages import Cancellation, Feedback, sign
 from soterone.crypto.sealing import share_context
 from soterone.domain.ids import QueryId, hash_bytes
@@ -91,8 +91,8 @@ class Query:
         """Rate nodes of this query in percent, signed; the coordinator relays it to the chain."""
         if not ratings:
             raise ClientError("rate at least one node")
-        nodes = tuple(sorted((account(node) for node in ratings), key=lambda node: int(node, 16)))
-        by_account = {account(node): percent for node, percent in ratings.items()}
+        by_account = {typed_account(node): percent for node, percent in ratings.items()}
+        nodes = tuple(sorted(by_account, key=lambda node: int(node, 16)))
         deadline = int(time.time()) + _SIGNATURE_SECONDS
         message = Feedback(hash_bytes(self.id), nodes, tuple(by_account[node] for node in nodes), deadline)
         signature = sign(self.connection.wallet, self.connection.feedback_domain, message)

@@ -200,7 +200,7 @@ def test_the_command_shows_the_same(demo: Demo) -> None:
     ("command", "status", "complaint"),
     [
         (("query", "show", "0x" + "00" * 32), 1, "refused"),
-        (("query", "show", "nonsense"), 1, "32 bytes"),
+        (("query", "show", "nonsense"), 1, "is not a query id"),
         (("query", "submit", "/nowhere.yaml"), 1, "cannot be read"),
         (("query", "frobnicate"), 2, ""),
         (("audit", "--rpc", "http://127.0.0.1:9", "--deployment", "{deployment}"), 3, "unreachable"),
