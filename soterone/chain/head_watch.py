@@ -13,6 +13,7 @@ _log = structlog.get_logger(__name__)
 _SUBSCRIBE = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]})
 _FIRST_RETRY_SECONDS = 0.2
 _LAST_RETRY_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
 _UNHEARD_HEADS = 3
 _SILENCE_SECONDS = 2.0
 
@@ -57,7 +58,9 @@ class HeadWatch:
             self._heard()
             try:
                 await connection.send(_SUBSCRIBE)
-                answer = json.loads(await asyncio.wait_for(connection.recv(), 5))
+                # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the answer.
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    answer = json.loads(await connection.recv())
                 if "result" not in answer:
                     raise ValueError(f"eth_subscribe was refused: {answer.get('error')}")
                 self.connected = True
