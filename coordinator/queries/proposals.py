@@ -200,7 +200,7 @@ def _participants(query_id: QueryId, trio: _Trio) -> list[Participant]:
 
 
 async def _ask(context: Context, query_id: QueryId) -> tuple[Account, str] | None:
-    """Wait for all answers; the first refusal, after everything was taken back, or None when all accepted."""
+    """Wait for all answers; the first refusal, after everything was taken back, or None when no node refused."""
     try:
         refusal = await _first_refusal(context, query_id)
     except BaseException:
@@ -217,7 +217,7 @@ async def _first_refusal(context: Context, query_id: QueryId) -> tuple[Account, 
         while True:
             async with context.database.reading() as session:
                 asked = await offers.states(session, query_id)
-            if all(offer.state == OfferState.ACCEPTED for offer in asked):
+            if not any(offer.state in (OfferState.ASKED, OfferState.REFUSED) for offer in asked):
                 return None
             left = until - asyncio.get_running_loop().time()
             refusal = _refusal(asked, left <= 0, context.limits.offer_seconds)
@@ -262,8 +262,10 @@ async def _was_drawn(context: Context, draft: _Draft, node: Account) -> bool:
 async def _accepted(context: Context, query_id: QueryId) -> Proposal:
     async with context.database.transaction() as session:
         query = await repository.get(session, query_id, lock=True)
-        if query is None:
-            raise OfferRefused("the proposal lapsed while its nodes were asked; propose the query again")
+        if query is None or query.status != Stage.PROPOSED:
+            raise OfferRefused(
+                "the proposal was taken back while its nodes were asked; propose the query again"
+            )
         query.status = Stage.RESERVED
         participants = await repository.participants_of(session, query_id)
         await repository.add_event(session, query_id, Stage.RESERVED)
