@@ -12,6 +12,7 @@ from typing import Protocol
 import grpc.aio
 import structlog
 
+from node_agent.cancellation import heed_cancellation
 from node_agent.coordinator_link import CoordinatorLink
 from node_agent.sessions.backoff import Backoff
 from soterone.domain.ids import QueryId, hash_bytes, query_id
@@ -85,7 +86,7 @@ class HeartbeatLoop:
                 reason = await self._one_stream()
             except asyncio.CancelledError:
                 reason = "the stream was cancelled"
-            _heed_cancellation()
+            heed_cancellation()
             self._complain(reason)
             await asyncio.sleep(next(self._waits))
 
@@ -180,14 +181,3 @@ class _Stream:
         finally:
             self.answering.release()
         await self.send(AgentMessage(offer_answer=answer))
-
-
-def _heed_cancellation() -> None:
-    """Raise when this task is to end.
-
-    gRPC raises CancelledError too when the other side cancels a call, and a task group of Python 3.11 swallows a
-    cancellation that comes in while a child of it fails: only the task itself knows.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -1,9 +1,12 @@
 """Calls to the other participants of one query, each over a channel that accepts one certificate only."""
 
+import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from node_agent.cancellation import answer_of
 from node_agent.peers.server import READY
 from node_agent.sessions.order import Peer
 from node_agent.sessions.states import Fence
@@ -46,14 +49,14 @@ class Peers:
     async def join(self, peer: Account, fence: Fence) -> EngineAddress:
         """Ask a peer to open an attempt; grpc.aio.AioRpcError when it does not."""
         request = JoinRequest(query_id=self._query, generation=fence.generation, attempt=fence.attempt)
-        return (await self._stubs[peer].Join(request, timeout=CALL_SECONDS)).engine
+        return (await answer_of(self._stubs[peer].Join(request, timeout=CALL_SECONDS))).engine
 
     async def start(self, peer: Account, fence: Fence, engines: Sequence[EngineAddress]) -> None:
         """Tell a peer the roster of an attempt and let it begin."""
         request = StartRequest(
             query_id=self._query, generation=fence.generation, attempt=fence.attempt, engines=engines
         )
-        await self._stubs[peer].Start(request, timeout=CALL_SECONDS)
+        await answer_of(self._stubs[peer].Start(request, timeout=CALL_SECONDS))
 
     async def abort(self, peer: Account, fence: Fence, reason: int, sentence: str) -> None:
         """Tell a peer that an attempt (reason 0) or the query has ended."""
@@ -64,10 +67,10 @@ class Peers:
             reason=reason,
             sentence=sentence,
         )
-        await self._stubs[peer].Abort(request, timeout=CALL_SECONDS)
+        await answer_of(self._stubs[peer].Abort(request, timeout=CALL_SECONDS))
 
     async def deliver_shares(self, peer: Account, fence: Fence, share: Path, timeout_seconds: float) -> None:
-        """Upload a share file to its MPC node, once it has said that it takes it."""
+        """Upload a share file to its MPC node, once it has said that it takes it; AioRpcError when it does not."""
         call = self._stubs[peer].DeliverShares(timeout=timeout_seconds)
         with share.open("rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
@@ -77,11 +80,12 @@ class Peers:
                 attempt=fence.attempt,
                 size_bytes=size_bytes,
             )
-            await call.write(ShareChunk(header=header))
-            if READY in dict(await call.initial_metadata()):
-                while data := file.read(CHUNK_BYTES):
-                    await call.write(ShareChunk(data=data))
-                await call.done_writing()
+            with suppress(asyncio.InvalidStateError):  # the call has ended, and says below why
+                await call.write(ShareChunk(header=header))
+                if READY in dict(await call.initial_metadata()):
+                    while data := file.read(CHUNK_BYTES):
+                        await call.write(ShareChunk(data=data))
+                    await call.done_writing()
         await call
 
     async def close(self) -> None:

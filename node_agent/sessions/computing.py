@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
+from node_agent.cancellation import heed_cancellation
 from node_agent.engines.base import Progress
 from node_agent.peers.client import Peers
 from node_agent.sessions.context import AgentContext
@@ -91,6 +92,7 @@ async def _upload_all(context: AgentContext, peers: Peers, seat: Seat, files: tu
             for mpc, file in zip(seat.order.mpcs, files, strict=True):
                 group.create_task(_upload(context, peers, seat, mpc, Path(file)))
     except* UploadError as failures:
+        heed_cancellation()
         raise failures.exceptions[0] from failures
 
 

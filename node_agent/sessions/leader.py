@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import structlog
 
+from node_agent.cancellation import heed_cancellation
 from node_agent.peers.client import Peers
 from node_agent.peers.errors import PeerRefusalError
 from node_agent.sessions.attempt import Outcome
@@ -105,6 +106,7 @@ async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call) for call in calls]
     except* PeerAwayError as failures:
+        heed_cancellation()
         raise failures.exceptions[0] from failures
     return [task.result() for task in tasks]
 

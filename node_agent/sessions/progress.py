@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
+from node_agent.cancellation import answer_of
 from node_agent.engines.base import Progress
 from node_agent.sessions.states import Fence
 from soterone.domain.ids import QueryId, hash_bytes
@@ -74,7 +75,7 @@ class ProgressReporter:
             while self._waiting:
                 report = self._waiting.popleft()
                 with contextlib.suppress(grpc.aio.AioRpcError):
-                    await self._coordinator.ReportProgress(report, timeout=CALL_SECONDS)
+                    await answer_of(self._coordinator.ReportProgress(report, timeout=CALL_SECONDS))
                 if self._waiting and self._waiting[0].phase == report.phase:
                     await asyncio.sleep(MINIMUM_INTERVAL_SECONDS)
             self._filled.clear()

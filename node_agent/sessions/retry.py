@@ -8,6 +8,7 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
+from node_agent.cancellation import answer_of
 from node_agent.sessions.backoff import Backoff
 
 Answer = TypeVar("Answer")
@@ -38,7 +39,7 @@ async def until_answered(
     deadline: float | None = None
     for wait in backoff.waits():
         try:
-            return await call()
+            return await answer_of(call())
         except grpc.aio.AioRpcError as error:
             if deadline is None and patience_seconds is not None:
                 deadline = clock() + patience_seconds
