@@ -27,6 +27,9 @@ log = structlog.get_logger()
 RESUMED_OFFER_SECONDS = 300.0
 """How long an offer that was accepted before a restart still counts as one."""
 
+RESTART_SECONDS = 5.0
+"""How long after an error of its own a session is taken up again from the store."""
+
 
 class Sessions:
     """The heartbeat brings offers, the chain watch brings events, the peer service finds sessions here."""
@@ -140,8 +143,16 @@ class Sessions:
             return
         if (error := task.exception()) is not None:
             log.error("session ended with an error", query_id=query, error=repr(error))
+            asyncio.get_running_loop().call_later(RESTART_SECONDS, self._restart, query)
             return
         self._sessions.pop(query, None)
+
+    def _restart(self, query: QueryId) -> None:
+        """Take a session up as after a restart of the agent: none stays alive, or uncleaned, for a passing error."""
+        if not self._running or query in self._tasks:
+            return
+        if (record := self._context.store.session(query)) is not None:
+            self._begin(Session(self._context, record), query)
 
     def _require_capacity(self, query: QueryId) -> None:
         self._expire_offers()
