@@ -56,6 +56,15 @@ async def enqueue(session: AsyncSession, name: OutboxKey, call: Call, gas_limit:
     return True
 
 
+async def enqueue_anew(session: AsyncSession, name: OutboxKey, call: Call) -> bool:
+    """Write a transaction as `enqueue`, also when the chain refused one of that name: it was signed anew since."""
+    refused = await find(session, name)
+    if refused is not None and refused.state == RowState.REVERTED:
+        await session.delete(refused)
+        await session.flush()
+    return await enqueue(session, name, call)
+
+
 async def find(session: AsyncSession, name: OutboxKey) -> OutboxEntry | None:
     """Return the row of a name, None when nobody wrote it. `error` says why a reverted one was refused."""
     return (await session.scalars(select(OutboxEntry).where(col(OutboxEntry.key) == str(name)))).first()

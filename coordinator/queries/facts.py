@@ -148,7 +148,9 @@ def _missing_constants(
 
 
 def _announced(query: Query, sent: Sequence[OutboxEntry]) -> frozenset[Announcement]:
-    return frozenset(
+    """What is on its way; a settlement that somebody else made stands on chain already."""
+    settled = () if query.settled_at is None else (Announcement.SETTLE,)
+    return frozenset(settled) | frozenset(
         Announcement(row.action)
         for row in sent
         if row.action in list(Announcement)

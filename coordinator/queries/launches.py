@@ -115,7 +115,7 @@ async def _cancel_on_chain(
     await _rehearse(context, call, OrderExpired)
     async with context.database.transaction() as session:
         key = outbox.key(query.id, Announcement.CANCEL, query.generation)
-        if await outbox.enqueue(session, key, call):
+        if await outbox.enqueue_anew(session, key, call):
             await repository.add_event(session, query.id, "cancel-requested")
 
 
