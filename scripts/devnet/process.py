@@ -99,15 +99,18 @@ def run(
     name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], seconds: float = 60.0
 ) -> str:
     """Run a command to its end and return what it printed; ProcessError with its last words when it fails."""
-    finished = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        env={**os.environ, **environment},
-        check=False,
-    )
+    try:
+        finished = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env={**os.environ, **environment},
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProcessError(f"{name} did not end within {seconds:g} s") from error
     with log.open("a") as file:
         file.write(finished.stdout + finished.stderr)
     if finished.returncode:
