@@ -81,12 +81,13 @@ async def running(query: Query, folder: Path) -> AsyncIterator[tuple[RecordingCo
         await coordinator.stop()
 
 
-def engine_children() -> list[int]:
-    """Return this process's children; all of them are engines. One that was killed counts until it was reaped."""
-    return [child.pid for child in psutil.Process(os.getpid()).children()]
+def children() -> set[int]:
+    """Return this process's children: engines, and the chain that other tests share. The killed count until reaped."""
+    return {child.pid for child in psutil.Process(os.getpid()).children()}
 
 
 async def test_the_customer_opens_a_model_that_nobody_else_saw(folder: Path) -> None:
+    before = children()
     query = new_query(*tables(folder), epochs=5, batch_size=64)
     started = time.monotonic()
     async with running(query, folder) as (coordinator, agents):
@@ -105,7 +106,7 @@ async def test_the_customer_opens_a_model_that_nobody_else_saw(folder: Path) -> 
         assert model.metrics["auc"] > 0.9
         assert {name for _, name in model.weights} == {*FIRST, *SECOND}
         await until(lambda: phases <= {one.phase for one in coordinator.heard.progress})
-        assert engine_children() == []
+        assert children() <= before
         for agent in agents:
             assert not list(agent.context.workspaces.scratch_root.rglob("*.*"))
             await agent.sessions.handle(QueryCleanup(POSITION, query_id(query.id)))
@@ -123,6 +124,7 @@ async def test_the_customer_opens_a_model_that_nobody_else_saw(folder: Path) -> 
 async def test_what_is_wrong_with_the_data_is_what_the_customer_reads_first(
     folder: Path, changes: dict[str, object], reason: FailureReason, sentence: str
 ) -> None:
+    before = children()
     query = new_query(*tables(folder, **changes))
     async with running(query, folder) as (coordinator, agents):
         await until(lambda: {agent.state for agent in agents} == {"failed"}, seconds=60)
@@ -130,4 +132,4 @@ async def test_what_is_wrong_with_the_data_is_what_the_customer_reads_first(
         assert {one.reason for one in coordinator.heard.failures} == {reason}
         assert sentence in coordinator.heard.failures[0].sentence
         assert "large" not in str(coordinator.heard.failures)
-        await until(lambda: engine_children() == [])
+        await until(lambda: children() <= before)
