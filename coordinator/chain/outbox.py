@@ -56,10 +56,20 @@ async def enqueue(session: AsyncSession, name: OutboxKey, call: Call, gas_limit:
     return True
 
 
-async def enqueue_anew(session: AsyncSession, name: OutboxKey, call: Call) -> bool:
-    """Write a transaction as `enqueue`, also when the chain refused one of that name: it was signed anew since."""
+async def enqueue_anew(
+    session: AsyncSession, name: OutboxKey, call: Call, after_seconds: float = 0.0
+) -> bool:
+    """Write a transaction as `enqueue`, also when the chain refused one of that name, written so long ago.
+
+    For what was signed anew since, and for what may be refused now and accepted later.
+    """
     refused = await find(session, name)
-    if refused is not None and refused.state == RowState.REVERTED:
+    now = float((await session.scalar(select(database_now()))) or 0.0)
+    if (
+        refused is not None
+        and refused.state == RowState.REVERTED
+        and refused.created_at + after_seconds <= now
+    ):
         await session.delete(refused)
         await session.flush()
     return await enqueue(session, name, call)

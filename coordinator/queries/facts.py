@@ -133,11 +133,12 @@ def _lost_mpcs(
 
 
 async def _failure(session: AsyncSession, query: Query, *, explained: bool) -> ReportedFailure | None:
-    """An engine's error that a lost node explains is that node's loss, not the reporter's failure."""
+    """An engine's error that a lost node explains is that node's loss; other reasons name whose doing it was, if anybody's."""
     note = await repository.first_failure(session, query.id, query.generation)
     if note is None or (explained and note.reason == FailureReason.ENGINE_ERROR):
         return None
-    return ReportedFailure(Account(note.node), FailureReason(note.reason), note.sentence)
+    reason = FailureReason(note.reason)
+    return ReportedFailure(Account(note.node) if reason in _BLAMED else None, reason, note.sentence)
 
 
 def _missing_constants(

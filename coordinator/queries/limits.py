@@ -9,7 +9,7 @@ class QueryLimits:
 
     offer_seconds: float = 10.0
     proposal_tries: int = 4
-    signing_seconds: int = 600
+    signing_seconds: int = 120
     open_proposals_per_customer: int = 4
     running_queries_per_customer: int = 16
     event_streams_per_customer: int = 32

@@ -40,6 +40,7 @@ _log = structlog.get_logger()
 _AT_ONCE = 50
 _EXPIRE = "expire"
 _EXPIRE_MARGIN_SECONDS = 60.0
+_REFUSED_SECONDS = 30.0
 _RETRY_SECONDS = 5.0
 _SWEEP_SECONDS = 30.0
 _OFFER_MEMORY_SECONDS = 3600.0
@@ -195,7 +196,8 @@ class Reconciler:
     async def _send(
         self, session: AsyncSession, query: Query, action: str, generation: int, call: Call
     ) -> str:
-        written = await outbox.enqueue(session, outbox.key(query.id, action, generation), call)
+        name = outbox.key(query.id, action, generation)
+        written = await outbox.enqueue_anew(session, name, call, _REFUSED_SECONDS)
         return f"sends {action}" if written else ""
 
     async def _pause(self) -> float:

@@ -51,9 +51,9 @@ _ENDINGS = frozenset({Announcement.COMPLETE, Announcement.FAIL, Announcement.CAN
 
 @dataclass(frozen=True, slots=True)
 class ReportedFailure:
-    """What a participant says went wrong, for the customer to read."""
+    """What a participant says went wrong, for the customer to read; `node` is whose doing it was, None nobody's."""
 
-    node: Account
+    node: Account | None
     reason: FailureReason
     sentence: str
 

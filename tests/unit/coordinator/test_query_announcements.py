@@ -42,3 +42,17 @@ async def test_a_cancellation_that_the_chain_refused_may_be_signed_anew(database
     async with database.reading() as session:
         (row,) = await outbox.rows_of(session, QUERY)
         assert (row.state, row.data) == (RowState.DUE, b"second")
+
+
+async def test_what_the_chain_refused_is_tried_again_only_after_a_while(database: Database) -> None:
+    name, call = outbox.key(QUERY, Announcement.CLEANUP), Call(CONTRACT, b"cleanup", "cleanup")
+    async with database.transaction() as session:
+        assert await outbox.enqueue_anew(session, name, call, 30.0)
+        entry = await outbox.find(session, name)
+        assert entry is not None
+        entry.state = RowState.REVERTED
+        await session.flush()
+        assert not await outbox.enqueue_anew(session, name, call, 30.0)
+        entry.created_at -= 31
+        await session.flush()
+        assert await outbox.enqueue_anew(session, name, call, 30.0)
