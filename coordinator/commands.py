@@ -95,6 +95,7 @@ def serve(
         list[str] | None,
         typer.Option(help="api, rpc, follower, sender or reconciler; several times for several."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Its one line is JSON in any case.")] = True,
 ) -> None:
     """Run the coordinator until SIGTERM or Ctrl-C; prints one JSON line with its addresses once it answers."""
     from coordinator.services import Service

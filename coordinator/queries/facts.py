@@ -133,7 +133,7 @@ def _lost_mpcs(
 
 
 async def _failure(session: AsyncSession, query: Query, *, explained: bool) -> ReportedFailure | None:
-    """An engine's error that a lost node explains is that node's loss; other reasons name whose doing it was, if anybody's."""
+    """An engine's error that a lost node explains is that node's loss; others name whose doing it was, if anybody's."""
     note = await repository.first_failure(session, query.id, query.generation)
     if note is None or (explained and note.reason == FailureReason.ENGINE_ERROR):
         return None

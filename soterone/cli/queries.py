@@ -69,7 +69,7 @@ def show(query_id: QueryIdArgument, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def watch(query_id: QueryIdArgument, as_json: JsonFlag = False) -> None:
-    """Follow a query to its end; exit status 1 when it ends without a model."""
+    """Follow a query to its end, with --json a line an event; exit status 1 when it ends without a model."""
     with Home.current().open() as customer:
         _follow(customer.query(query_id), as_json)
 
