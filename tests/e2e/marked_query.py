@@ -148,11 +148,14 @@ class MarkedQuery:
         self._read_files("delivered", self._network.folder)
 
     def _wait_for(self, name: str, file: str, customer: "subprocess.Popen[str]") -> None:
-        """Wait until a file stands in the attempt of an agent, or of any MPC node."""
+        """Wait until a file stands in the attempt of an agent, or of two MPC nodes: two shares open a checkpoint."""
         agents = [self._network.agents[one] for one in (MPC_NODES if name == "*" else (name,))]
 
         def there() -> bool:
-            return any(next(_scratch(agent).glob(f"*/*/{file}"), None) is not None for agent in agents)
+            holders = [
+                agent for agent in agents if next(_scratch(agent).glob(f"*/*/{file}"), None) is not None
+            ]
+            return len(holders) >= min(2, len(agents))
 
         _wait_until(there, customer, file)
 
