@@ -1,5 +1,6 @@
 """Generate the RPC stubs from `soterone/rpc/*.proto` into `soterone/rpc/generated`, or into the folder given."""
 
+import os
 import re
 import sys
 from importlib import resources
@@ -13,6 +14,7 @@ RPC = Path(__file__).resolve().parent.parent / "soterone" / "rpc"
 def generate(target: Path) -> None:
     """Write stubs and type stubs for every definition; SystemExit when the compiler refuses one."""
     target.mkdir(parents=True, exist_ok=True)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     well_known = str(resources.files("grpc_tools") / "_proto")
     files = sorted(str(path) for path in RPC.glob("*.proto"))
     outputs = [f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
