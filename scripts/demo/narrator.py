@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
 
 
@@ -61,5 +60,6 @@ class Narrator:
         self._console.print(table)
 
     def finish(self, text: str) -> None:
-        """Close with what a person may do next."""
-        self._console.print(Panel(text, border_style="cyan", highlight=False))
+        """Close with what a person may do next; lines stay whole, so that commands can be copied."""
+        self.chapter("What next")
+        self._console.print(text, highlight=False, soft_wrap=True)
