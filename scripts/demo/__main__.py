@@ -77,7 +77,8 @@ def _next_steps(network: Devnet) -> str:
     return (
         "[bold]everything goes on running; Ctrl-C ends it[/bold]\n\n"
         f"chain        {network.rpc_url}\ncoordinator  {network.rest_url} (API: /openapi.json, figures: /metrics)\n"
-        f"folders      {network.folder}\n\n"
+        f"folders      {network.folder}\n"
+        f"keys         coordinator.key, NODE/keystore.json with NODE.password, {home / 'keystore.json'}\n\n"
         f"export SOTER_HOME={home} SOTER_PASSWORD_FILE={home / 'password'}\n"
         f"{BIN / 'soter'} {login}\n"
         f"{BIN / 'soter'} datasets\n{BIN / 'soter'} query list\n"
