@@ -1,8 +1,8 @@
 """Tells this task's own cancellation from one that only looks like it: a call that the other side cancelled."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -30,3 +30,20 @@ async def answer_of(call: Awaitable[Answer]) -> Answer:
         nothing = grpc.aio.Metadata()
         sentence = "the other side cancelled the call"
         raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, sentence) from cancelled
+
+
+async def all_of(calls: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """Await all, in order; the first failure ends the rest and is raised as it is.
+
+    A task group of Python 3.11 leaves its task marked as cancelled when a child fails while it waits for the last.
+    """
+    tasks = [asyncio.create_task(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    except Exception:
+        heed_cancellation()
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

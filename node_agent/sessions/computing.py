@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from node_agent.cancellation import heed_cancellation
+from node_agent.cancellation import all_of
 from node_agent.engines.base import Progress
 from node_agent.peers.client import Peers
 from node_agent.sessions.context import AgentContext
@@ -87,13 +87,8 @@ def rank_of(seat: Seat) -> int:
 
 
 async def _upload_all(context: AgentContext, peers: Peers, seat: Seat, files: tuple[str, ...]) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            for mpc, file in zip(seat.order.mpcs, files, strict=True):
-                group.create_task(_upload(context, peers, seat, mpc, Path(file)))
-    except* UploadError as failures:
-        heed_cancellation()
-        raise failures.exceptions[0] from failures
+    places = zip(seat.order.mpcs, files, strict=True)
+    await all_of(_upload(context, peers, seat, mpc, Path(file)) for mpc, file in places)
 
 
 async def _upload(context: AgentContext, peers: Peers, seat: Seat, mpc: Account, file: Path) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol
 
 import grpc
 import grpc.aio
 import structlog
 
-from node_agent.cancellation import heed_cancellation
+from node_agent.cancellation import all_of
 from node_agent.peers.client import Peers
 from node_agent.peers.errors import PeerRefusalError
 from node_agent.sessions.attempt import Outcome
@@ -20,7 +20,6 @@ from soterone.domain.ids import Account
 from soterone.rpc.generated.peer_pb2 import EngineAddress
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 KNOCKING = Backoff(0.03, 0.5, factor=1.5)
 AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -90,25 +89,13 @@ async def lead(session: LedSession, patience_seconds: float) -> None:
 async def _attempt(session: LedSession, fence: Fence, patience_seconds: float) -> None:
     own = await session.join(fence)
     joining = (_join(session.peers, peer, fence, patience_seconds) for peer in session.peers.accounts)
-    engines = [own, *await _all(joining)]
+    engines = [own, *await all_of(joining)]
     await session.start(fence, engines)
     starting = (_start(session.peers, peer, fence, engines) for peer in session.peers.accounts)
     try:
-        await _all(starting)
+        await all_of(starting)
     except PeerAwayError as error:
         await session.give_up(fence, str(error))
-
-
-async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all; the first failure cancels the rest."""
-    tasks: list[asyncio.Task[T]] = []
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except* PeerAwayError as failures:
-        heed_cancellation()
-        raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]
 
 
 async def _join(

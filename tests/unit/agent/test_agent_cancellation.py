@@ -7,9 +7,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from node_agent.cancellation import answer_of
+from node_agent.cancellation import all_of, answer_of
 from node_agent.sessions.backoff import Backoff
-from node_agent.sessions.leader import PeerAwayError, _all
+from node_agent.sessions.leader import PeerAwayError
 from node_agent.sessions.retry import until_answered
 
 
@@ -44,9 +44,30 @@ async def test_a_failing_peer_does_not_swallow_the_leaders_end() -> None:
         finally:
             raise PeerAwayError("gone")
 
-    leading = asyncio.create_task(_all([fail_at_the_end()]))
+    leading = asyncio.create_task(all_of([fail_at_the_end()]))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     leading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leading
+
+
+async def test_the_first_failure_ends_the_rest_and_not_the_one_who_waits() -> None:
+    ended = asyncio.Event()
+
+    async def fail_later() -> None:
+        await asyncio.sleep(0)
+        raise PeerAwayError("gone")
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(PeerAwayError, match="gone"):
+        await all_of([fail_later(), wait()])
+    assert ended.is_set()
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
