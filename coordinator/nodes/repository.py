@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy
-from sqlalchemy import and_, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -84,12 +84,6 @@ async def page(
         statement = statement.where(is_online())
     rows = await session.execute(statement.order_by(col(Node.account)).limit(limit))
     return [NodeView(node, bool(alive)) for node, alive in rows]
-
-
-async def is_node_online(session: AsyncSession, account: str) -> bool:
-    """Return whether one node counts as online, whatever its status."""
-    statement = select(func.count()).where(and_(col(NodeLiveness.account) == account, is_online()))
-    return bool(await session.scalar(statement))
 
 
 async def count_online(session: AsyncSession) -> int:

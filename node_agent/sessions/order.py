@@ -85,12 +85,6 @@ class Order:
         """Everybody who works on the query, owners first."""
         return (*self.owners, *self.mpcs)
 
-    def role_of(self, node: Account) -> Role | None:
-        """Return the node's role in this query, None when it has none."""
-        if node in self.owners:
-            return Role.DATA_OWNER
-        return Role.MPC_NODE if node in self.mpcs else None
-
 
 @dataclass(frozen=True, slots=True)
 class Peer:

@@ -56,10 +56,6 @@ class ChainLog:
         """Return queued events in the chain's order."""
         return self._select("handled = 0")
 
-    def of_query(self, query_id: QueryId) -> list[LoggedEvent]:
-        """Return every event of a query in the chain's order, handled or not."""
-        return self._select("query_id = ?", query_id)
-
     def mark_handled(self, event: LoggedEvent) -> None:
         """Take an event out of the queue; it stays on record."""
         self._connection.execute(

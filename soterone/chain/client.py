@@ -189,10 +189,6 @@ class ChainClient:
         """The account's code, empty for a plain key; an EIP-7702 delegation counts as code."""
         return _data(await self.rpc.call("eth_getCode", account, "latest"))
 
-    async def balance_of(self, account: Account) -> int:
-        """The balance in wei."""
-        return int(await self.rpc.call("eth_getBalance", account, "latest"), 16)
-
     async def transaction_count(self, account: Account) -> int:
         """How many transactions of the account are mined: its next nonce when none is pending."""
         return int(await self.rpc.call("eth_getTransactionCount", account, "latest"), 16)
