@@ -41,7 +41,9 @@ def main(
     """Two hospitals, four MPC nodes, one customer: train a model that nobody but the customer sees."""
     signal.signal(signal.SIGTERM, _interrupt)
     place = folder or Path(tempfile.mkdtemp(prefix="soterone-demo-"))
-    place.mkdir(exist_ok=folder is None, parents=True)
+    if folder is not None and folder.exists():
+        raise typer.BadParameter(f"{folder} exists already: name a folder that the demo may make")
+    place.mkdir(exist_ok=True, parents=True)
     network = Devnet(place.resolve(), DAYS_IN_SECONDS)
     failed = True
     try:
