@@ -216,7 +216,10 @@ def test_the_command_refuses_in_words_and_status(
 
 def test_a_folder_that_exists_is_refused_and_left_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scripts.demo", "--folder", str(tmp_path)]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    wide = {**os.environ, "COLUMNS": "400"}
+    finished = subprocess.run(
+        command, cwd=ROOT, env=wide, capture_output=True, text=True, timeout=60, check=False
+    )
     assert finished.returncode == 2
     assert "exists already" in finished.stderr
     assert list(tmp_path.iterdir()) == []
