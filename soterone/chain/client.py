@@ -1,6 +1,7 @@
 """A typed reader of the chain and of SoterOne's contracts, over any Ethereum node's HTTP RPC.
 
-It signs nothing; every answer is of the latest block unless said otherwise.
+It signs nothing. Every answer is of the latest block; where a `block_number` may be given, of the state after that
+block, which nodes without an archive keep for some 128 blocks (RpcError when they do not).
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,10 +82,10 @@ class ChainClient:
 
     # The registry, the ledgers
 
-    async def node_of(self, node: Account) -> NodeRecord:
+    async def node_of(self, node: Account, block_number: int | None = None) -> NodeRecord:
         """The registry's record; status NONE when the account never registered."""
         ((operator, roles, version, status, incarnation, commitment),) = await self._read(
-            "NodeRegistry", "nodeOf", node
+            "NodeRegistry", "nodeOf", node, block_number=block_number
         )
         return NodeRecord(operator, Role(roles), version, NodeStatus(status), incarnation, commitment)
 
@@ -118,9 +119,9 @@ class ChainClient:
         (scores,) = await self._read("ReputationLedger", "scoresOf", list(nodes))
         return tuple(scores)
 
-    async def record_of(self, node: Account) -> tuple[int, ...]:
+    async def record_of(self, node: Account, block_number: int | None = None) -> tuple[int, ...]:
         """The stored record as `IReputationLedger.Record` lists its fields; undecayed since its last epoch."""
-        (record,) = await self._read("ReputationLedger", "recordOf", node)
+        (record,) = await self._read("ReputationLedger", "recordOf", node, block_number=block_number)
         return tuple(record)
 
     async def epoch_seconds(self) -> int:
@@ -201,10 +202,9 @@ class ChainClient:
         """The gas that the call takes now; RevertedError when the contract would refuse it."""
         return int(await self.rpc.call("eth_estimateGas", _transaction(call, sender)), 16)
 
-    async def simulate(self, call: Call, sender: Account, *, block: int | None = None) -> bytes:
+    async def simulate(self, call: Call, sender: Account, *, block_number: int | None = None) -> bytes:
         """Run a call without sending it; RevertedError when the contract would refuse it."""
-        tag = "latest" if block is None else hex(block)
-        return _data(await self.rpc.call("eth_call", _transaction(call, sender), tag))
+        return _data(await self.rpc.call("eth_call", _transaction(call, sender), _tag(block_number)))
 
     async def send_raw(self, raw: bytes) -> None:
         """Hand signed transaction bytes to the node; doing it again is harmless. RpcError when it refuses."""
@@ -236,19 +236,26 @@ class ChainClient:
         events = [decode(log, self.contracts.chain_id) for log in ours]
         return tuple(sorted((one for one in events if one is not None), key=lambda one: one.position))
 
-    async def _read(self, contract: str, function: str, *arguments: Any) -> tuple[Any, ...]:
+    async def _read(
+        self, contract: str, function: str, *arguments: Any, block_number: int | None = None
+    ) -> tuple[Any, ...]:
         address = self.contracts.addresses[contract]
-        answer = await self._call(address, encode_call(contract, function, *arguments))
+        answer = await self._call(address, encode_call(contract, function, *arguments), block_number)
         if not answer:
             raise ContractMissingError(contract, address, present=False)
         return decode_result(contract, function, answer)
 
-    async def _call(self, to: Account, data: bytes) -> bytes:
-        return _data(await self.rpc.call("eth_call", {"to": to, "data": f"0x{data.hex()}"}, "latest"))
+    async def _call(self, to: Account, data: bytes, block_number: int | None = None) -> bytes:
+        call = {"to": to, "data": f"0x{data.hex()}"}
+        return _data(await self.rpc.call("eth_call", call, _tag(block_number)))
 
 
 def _transaction(call: Call, sender: Account) -> dict[str, str]:
     return {"from": sender, "to": call.to, "data": f"0x{call.data.hex()}"}
+
+
+def _tag(block_number: int | None) -> str:
+    return "latest" if block_number is None else hex(block_number)
 
 
 def _data(text: str) -> bytes:

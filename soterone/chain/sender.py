@@ -182,7 +182,7 @@ class Sender:
     async def _refusal(self, row: OutboxRow, block_number: int) -> Refusal:
         """Ask why a mined transaction failed, by running it again on the state before its block."""
         try:
-            await self._client.simulate(row.call, self._signer.account, block=block_number - 1)
+            await self._client.simulate(row.call, self._signer.account, block_number=block_number - 1)
         except RevertedError as problem:
             return Refusal(problem.name, problem.sentence)
         except RpcError as problem:

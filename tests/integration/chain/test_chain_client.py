@@ -12,7 +12,13 @@ from soterone.chain import events
 from soterone.chain.artifacts import load_artifact
 from soterone.chain.calls import CallBuilder
 from soterone.chain.client import ChainClient
-from soterone.chain.errors import ChainUnreachableError, ContractMissingError, RevertedError, WrongChainError
+from soterone.chain.errors import (
+    ChainUnreachableError,
+    ContractMissingError,
+    RevertedError,
+    RpcError,
+    WrongChainError,
+)
 from soterone.chain.openings import Opening, result_hash
 from soterone.chain.records import Contracts, NodeStatus, QueryStatus
 from soterone.crypto.accounts import Signer
@@ -269,3 +275,24 @@ def test_openings_follow_a_replacement(signers: list[Signer]) -> None:
     assert after.commitment() != before.commitment()
     assert ascending(signers[3:6]) == order.mpcs
     assert registration(order.mpcs[0], Role.MPC_NODE).operator == order.mpcs[0]
+
+
+async def test_records_are_read_as_they_stood_after_an_earlier_block(
+    own_chain: ChainClient, calls: CallBuilder, coordinator_signer: Signer, signers: list[Signer]
+) -> None:
+    order, opening = await dispatched(own_chain, coordinator_signer, signers)
+    query, node = await own_chain.query_id_of(order.customer, order.salt), order.mpcs[0]
+    done = await mined(own_chain, coordinator_signer, calls.complete(query, opening, SHARES))
+    opening = opening.completed(result_hash(SHARES))
+    await mined(own_chain, coordinator_signer, calls.settle(query, opening, [100] * 5))
+    earlier = await own_chain.record_of(node, done.block.number)
+    assert earlier != await own_chain.record_of(node)
+    assert await own_chain.record_of(node, (await own_chain.head()).number) == await own_chain.record_of(node)
+    before_all = own_chain.contracts.start_block
+    assert (await own_chain.node_of(node, before_all)).status is NodeStatus.NONE
+    block = await own_chain.block(done.block.number)
+    assert block is not None
+    assert (block.ref, block.timestamp > 0) == (done.block, True)
+    assert await own_chain.epoch_seconds() == 86_400
+    with pytest.raises(RpcError):
+        await own_chain.record_of(node, (await own_chain.head()).number + 100)
