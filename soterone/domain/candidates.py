@@ -63,6 +63,16 @@ def choose(
     return tuple(chosen)
 
 
+def successor(
+    seed: bytes, candidates: Sequence[Candidate], minimum_version: int, taken_operators: frozenset[Account]
+) -> Account:
+    """Draw the node that takes a lost one's place; `taken_operators` are those of the two that are left.
+
+    TooFewCandidatesError when none fits.
+    """
+    return choose(seed, candidates, 1, minimum_version, taken_operators)[0]
+
+
 def _draw(seed: bytes, place: int, ranked: Sequence[Candidate]) -> Candidate:
     lot = keccak(seed + place.to_bytes(4))
     newcomers = [candidate for candidate in ranked if candidate.newcomer]

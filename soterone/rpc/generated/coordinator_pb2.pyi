@@ -302,20 +302,26 @@ class OfferAnswer(_message.Message):
     QUERY_ID_FIELD_NUMBER: _builtins.int
     ACCEPTED_FIELD_NUMBER: _builtins.int
     SENTENCE_FIELD_NUMBER: _builtins.int
+    ACCEPTED_OPERATORS_FIELD_NUMBER: _builtins.int
     query_id: _builtins.bytes
     accepted: _builtins.bool
     sentence: _builtins.str
     """why not, for the customer to read"""
+    @_builtins.property
+    def accepted_operators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """whose MPC nodes this owner accepts; empty: anybody's"""
+
     def __init__(
         self,
         *,
         query_id: _builtins.bytes = ...,
         accepted: _builtins.bool = ...,
         sentence: _builtins.str = ...,
+        accepted_operators: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "query_id", b"query_id", "sentence", b"sentence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "accepted_operators", b"accepted_operators", "query_id", b"query_id", "sentence", b"sentence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -558,6 +564,43 @@ class FailureReport(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FailureReport: _TypeAlias = FailureReport  # noqa: Y015
+
+@_typing.final
+class LossNotice(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    UNLINKED_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.bytes
+    generation: _builtins.int
+    lost: _builtins.bytes
+    deadline: _builtins.int
+    """by the chain's clock"""
+    signature: _builtins.bytes
+    """EIP-712 LossReport by the caller's account"""
+    unlinked: _builtins.bool
+    """it may be alive, but the two could not compute together; else it is silent"""
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.bytes = ...,
+        generation: _builtins.int = ...,
+        lost: _builtins.bytes = ...,
+        deadline: _builtins.int = ...,
+        signature: _builtins.bytes = ...,
+        unlinked: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "generation", b"generation", "lost", b"lost", "query_id", b"query_id", "signature", b"signature", "unlinked", b"unlinked"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LossNotice: _TypeAlias = LossNotice  # noqa: Y015
 
 @_typing.final
 class ResultChunk(_message.Message):

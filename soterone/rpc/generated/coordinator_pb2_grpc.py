@@ -143,6 +143,11 @@ class AgentsStub:
                 request_serializer=coordinator__pb2.FailureReport.SerializeToString,
                 response_deserializer=coordinator__pb2.Nothing.FromString,
                 _registered_method=True)
+        self.ReportLoss = channel.unary_unary(
+                '/soterone.v1.Agents/ReportLoss',
+                request_serializer=coordinator__pb2.LossNotice.SerializeToString,
+                response_deserializer=coordinator__pb2.Nothing.FromString,
+                _registered_method=True)
         self.DeliverResult = channel.stream_unary(
                 '/soterone.v1.Agents/DeliverResult',
                 request_serializer=coordinator__pb2.ResultChunk.SerializeToString,
@@ -201,6 +206,13 @@ class AgentsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportLoss(self, request, context):
+        """A survivor's or owner's word that it cannot work with an MPC node of its query.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeliverResult(self, request_iterator, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -250,6 +262,11 @@ def add_AgentsServicer_to_server(servicer, server):
             'ReportFailure': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportFailure,
                     request_deserializer=coordinator__pb2.FailureReport.FromString,
+                    response_serializer=coordinator__pb2.Nothing.SerializeToString,
+            ),
+            'ReportLoss': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportLoss,
+                    request_deserializer=coordinator__pb2.LossNotice.FromString,
                     response_serializer=coordinator__pb2.Nothing.SerializeToString,
             ),
             'DeliverResult': grpc.stream_unary_rpc_method_handler(
@@ -430,6 +447,33 @@ class Agents:
             target,
             '/soterone.v1.Agents/ReportFailure',
             coordinator__pb2.FailureReport.SerializeToString,
+            coordinator__pb2.Nothing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportLoss(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soterone.v1.Agents/ReportLoss',
+            coordinator__pb2.LossNotice.SerializeToString,
             coordinator__pb2.Nothing.FromString,
             options,
             channel_credentials,

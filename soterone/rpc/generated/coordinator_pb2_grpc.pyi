@@ -74,6 +74,8 @@ class AgentsStub:
     GetSession: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.SessionRequest, _coordinator_pb2.SessionDescription]
     ReportProgress: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.ProgressReport, _coordinator_pb2.Nothing]
     ReportFailure: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.FailureReport, _coordinator_pb2.Nothing]
+    ReportLoss: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.LossNotice, _coordinator_pb2.Nothing]
+    """A survivor's or owner's word that it cannot work with an MPC node of its query."""
     DeliverResult: _grpc.StreamUnaryMultiCallable[_coordinator_pb2.ResultChunk, _coordinator_pb2.ResultReceipt]
     AcknowledgeCleanup: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.CleanupAcknowledgement, _coordinator_pb2.Nothing]
     Unregister: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.UnregisterRequest, _coordinator_pb2.UnregisterReply]
@@ -90,6 +92,8 @@ class AgentsAsyncStub(AgentsStub):
     GetSession: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.SessionRequest, _coordinator_pb2.SessionDescription]  # type: ignore[assignment]
     ReportProgress: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.ProgressReport, _coordinator_pb2.Nothing]  # type: ignore[assignment]
     ReportFailure: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.FailureReport, _coordinator_pb2.Nothing]  # type: ignore[assignment]
+    ReportLoss: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.LossNotice, _coordinator_pb2.Nothing]  # type: ignore[assignment]
+    """A survivor's or owner's word that it cannot work with an MPC node of its query."""
     DeliverResult: _aio.StreamUnaryMultiCallable[_coordinator_pb2.ResultChunk, _coordinator_pb2.ResultReceipt]  # type: ignore[assignment]
     AcknowledgeCleanup: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.CleanupAcknowledgement, _coordinator_pb2.Nothing]  # type: ignore[assignment]
     Unregister: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.UnregisterRequest, _coordinator_pb2.UnregisterReply]  # type: ignore[assignment]
@@ -139,6 +143,14 @@ class AgentsServicer(metaclass=_abc_1.ABCMeta):
         request: _coordinator_pb2.FailureReport,
         context: _ServicerContext,
     ) -> _typing.Union[_coordinator_pb2.Nothing, _abc.Awaitable[_coordinator_pb2.Nothing]]: ...
+
+    @_abc_1.abstractmethod
+    def ReportLoss(
+        self,
+        request: _coordinator_pb2.LossNotice,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coordinator_pb2.Nothing, _abc.Awaitable[_coordinator_pb2.Nothing]]:
+        """A survivor's or owner's word that it cannot work with an MPC node of its query."""
 
     @_abc_1.abstractmethod
     def DeliverResult(

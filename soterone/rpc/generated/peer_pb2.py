@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\npeer.proto\x12\x0bsoterone.v1\"D\n\x0bJoinRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\"7\n\tJoinReply\x12*\n\x06\x65ngine\x18\x01 \x01(\x0b\x32\x1a.soterone.v1.EngineAddress\"h\n\rEngineAddress\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0c\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"r\n\x0cStartRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12+\n\x07\x65ngines\x18\x04 \x03(\x0b\x32\x1a.soterone.v1.EngineAddress\"\x0c\n\nStartReply\"D\n\nShareChunk\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.soterone.v1.ShareHeader\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"X\n\x0bShareHeader\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\"\x0e\n\x0cShareReceipt\"g\n\x0c\x41\x62ortRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\r\x12\x10\n\x08sentence\x18\x05 \x01(\t\"\x0c\n\nAbortReply2\x81\x02\n\x04Peer\x12\x38\n\x04Join\x12\x18.soterone.v1.JoinRequest\x1a\x16.soterone.v1.JoinReply\x12;\n\x05Start\x12\x19.soterone.v1.StartRequest\x1a\x17.soterone.v1.StartReply\x12\x45\n\rDeliverShares\x12\x17.soterone.v1.ShareChunk\x1a\x19.soterone.v1.ShareReceipt(\x01\x12;\n\x05\x41\x62ort\x12\x19.soterone.v1.AbortRequest\x1a\x17.soterone.v1.AbortReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\npeer.proto\x12\x0bsoterone.v1\"D\n\x0bJoinRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\"e\n\tJoinReply\x12*\n\x06\x65ngine\x18\x01 \x01(\x0b\x32\x1a.soterone.v1.EngineAddress\x12,\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x17.soterone.v1.Checkpoint\"@\n\nCheckpoint\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\r\n\x05\x65poch\x18\x03 \x01(\r\"F\n\x06Resume\x12+\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x17.soterone.v1.Checkpoint\x12\x0f\n\x07lenders\x18\x02 \x03(\x0c\"h\n\rEngineAddress\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0c\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x97\x01\n\x0cStartRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12+\n\x07\x65ngines\x18\x04 \x03(\x0b\x32\x1a.soterone.v1.EngineAddress\x12#\n\x06resume\x18\x05 \x01(\x0b\x32\x13.soterone.v1.Resume\"\x0c\n\nStartReply\"D\n\nShareChunk\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.soterone.v1.ShareHeader\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"X\n\x0bShareHeader\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\"\x0e\n\x0cShareReceipt\"\x1f\n\x0bPingRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\"0\n\tPingReply\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"g\n\x0c\x41\x62ortRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\r\x12\x10\n\x08sentence\x18\x05 \x01(\t\"\x0c\n\nAbortReply2\x86\x03\n\x04Peer\x12\x38\n\x04Join\x12\x18.soterone.v1.JoinRequest\x1a\x16.soterone.v1.JoinReply\x12;\n\x05Start\x12\x19.soterone.v1.StartRequest\x1a\x17.soterone.v1.StartReply\x12\x45\n\rDeliverShares\x12\x17.soterone.v1.ShareChunk\x1a\x19.soterone.v1.ShareReceipt(\x01\x12I\n\x11\x44\x65liverCheckpoint\x12\x17.soterone.v1.ShareChunk\x1a\x19.soterone.v1.ShareReceipt(\x01\x12\x38\n\x04Ping\x12\x18.soterone.v1.PingRequest\x1a\x16.soterone.v1.PingReply\x12;\n\x05\x41\x62ort\x12\x19.soterone.v1.AbortRequest\x1a\x17.soterone.v1.AbortReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOINREQUEST']._serialized_start=27
   _globals['_JOINREQUEST']._serialized_end=95
   _globals['_JOINREPLY']._serialized_start=97
-  _globals['_JOINREPLY']._serialized_end=152
-  _globals['_ENGINEADDRESS']._serialized_start=154
-  _globals['_ENGINEADDRESS']._serialized_end=258
-  _globals['_STARTREQUEST']._serialized_start=260
-  _globals['_STARTREQUEST']._serialized_end=374
-  _globals['_STARTREPLY']._serialized_start=376
-  _globals['_STARTREPLY']._serialized_end=388
-  _globals['_SHARECHUNK']._serialized_start=390
-  _globals['_SHARECHUNK']._serialized_end=458
-  _globals['_SHAREHEADER']._serialized_start=460
-  _globals['_SHAREHEADER']._serialized_end=548
-  _globals['_SHARERECEIPT']._serialized_start=550
-  _globals['_SHARERECEIPT']._serialized_end=564
-  _globals['_ABORTREQUEST']._serialized_start=566
-  _globals['_ABORTREQUEST']._serialized_end=669
-  _globals['_ABORTREPLY']._serialized_start=671
-  _globals['_ABORTREPLY']._serialized_end=683
-  _globals['_PEER']._serialized_start=686
-  _globals['_PEER']._serialized_end=943
+  _globals['_JOINREPLY']._serialized_end=198
+  _globals['_CHECKPOINT']._serialized_start=200
+  _globals['_CHECKPOINT']._serialized_end=264
+  _globals['_RESUME']._serialized_start=266
+  _globals['_RESUME']._serialized_end=336
+  _globals['_ENGINEADDRESS']._serialized_start=338
+  _globals['_ENGINEADDRESS']._serialized_end=442
+  _globals['_STARTREQUEST']._serialized_start=445
+  _globals['_STARTREQUEST']._serialized_end=596
+  _globals['_STARTREPLY']._serialized_start=598
+  _globals['_STARTREPLY']._serialized_end=610
+  _globals['_SHARECHUNK']._serialized_start=612
+  _globals['_SHARECHUNK']._serialized_end=680
+  _globals['_SHAREHEADER']._serialized_start=682
+  _globals['_SHAREHEADER']._serialized_end=770
+  _globals['_SHARERECEIPT']._serialized_start=772
+  _globals['_SHARERECEIPT']._serialized_end=786
+  _globals['_PINGREQUEST']._serialized_start=788
+  _globals['_PINGREQUEST']._serialized_end=819
+  _globals['_PINGREPLY']._serialized_start=821
+  _globals['_PINGREPLY']._serialized_end=869
+  _globals['_ABORTREQUEST']._serialized_start=871
+  _globals['_ABORTREQUEST']._serialized_end=974
+  _globals['_ABORTREPLY']._serialized_start=976
+  _globals['_ABORTREPLY']._serialized_end=988
+  _globals['_PEER']._serialized_start=991
+  _globals['_PEER']._serialized_end=1381
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,16 @@ class PeerStub:
                 request_serializer=peer__pb2.ShareChunk.SerializeToString,
                 response_deserializer=peer__pb2.ShareReceipt.FromString,
                 _registered_method=True)
+        self.DeliverCheckpoint = channel.stream_unary(
+                '/soterone.v1.Peer/DeliverCheckpoint',
+                request_serializer=peer__pb2.ShareChunk.SerializeToString,
+                response_deserializer=peer__pb2.ShareReceipt.FromString,
+                _registered_method=True)
+        self.Ping = channel.unary_unary(
+                '/soterone.v1.Peer/Ping',
+                request_serializer=peer__pb2.PingRequest.SerializeToString,
+                response_deserializer=peer__pb2.PingReply.FromString,
+                _registered_method=True)
         self.Abort = channel.unary_unary(
                 '/soterone.v1.Peer/Abort',
                 request_serializer=peer__pb2.AbortRequest.SerializeToString,
@@ -85,6 +95,20 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeliverCheckpoint(self, request_iterator, context):
+        """A lender's parts of a checkpoint for this MPC node, when the attempt goes on from one. Chunks as above.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Ping(self, request, context):
+        """Are you there, and where are you in this query?
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Abort(self, request, context):
         """Any participant ends an attempt for all, with the reason.
         """
@@ -109,6 +133,16 @@ def add_PeerServicer_to_server(servicer, server):
                     servicer.DeliverShares,
                     request_deserializer=peer__pb2.ShareChunk.FromString,
                     response_serializer=peer__pb2.ShareReceipt.SerializeToString,
+            ),
+            'DeliverCheckpoint': grpc.stream_unary_rpc_method_handler(
+                    servicer.DeliverCheckpoint,
+                    request_deserializer=peer__pb2.ShareChunk.FromString,
+                    response_serializer=peer__pb2.ShareReceipt.SerializeToString,
+            ),
+            'Ping': grpc.unary_unary_rpc_method_handler(
+                    servicer.Ping,
+                    request_deserializer=peer__pb2.PingRequest.FromString,
+                    response_serializer=peer__pb2.PingReply.SerializeToString,
             ),
             'Abort': grpc.unary_unary_rpc_method_handler(
                     servicer.Abort,
@@ -199,6 +233,60 @@ class Peer:
             '/soterone.v1.Peer/DeliverShares',
             peer__pb2.ShareChunk.SerializeToString,
             peer__pb2.ShareReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeliverCheckpoint(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/soterone.v1.Peer/DeliverCheckpoint',
+            peer__pb2.ShareChunk.SerializeToString,
+            peer__pb2.ShareReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Ping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soterone.v1.Peer/Ping',
+            peer__pb2.PingRequest.SerializeToString,
+            peer__pb2.PingReply.FromString,
             options,
             channel_credentials,
             insecure,

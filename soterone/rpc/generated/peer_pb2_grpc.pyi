@@ -43,6 +43,10 @@ class PeerStub:
     """The leader tells everybody's engine address and starts the attempt."""
     DeliverShares: _grpc.StreamUnaryMultiCallable[_peer_pb2.ShareChunk, _peer_pb2.ShareReceipt]
     """A data owner's shares for this MPC node. The first chunk carries the header."""
+    DeliverCheckpoint: _grpc.StreamUnaryMultiCallable[_peer_pb2.ShareChunk, _peer_pb2.ShareReceipt]
+    """A lender's parts of a checkpoint for this MPC node, when the attempt goes on from one. Chunks as above."""
+    Ping: _grpc.UnaryUnaryMultiCallable[_peer_pb2.PingRequest, _peer_pb2.PingReply]
+    """Are you there, and where are you in this query?"""
     Abort: _grpc.UnaryUnaryMultiCallable[_peer_pb2.AbortRequest, _peer_pb2.AbortReply]
     """Any participant ends an attempt for all, with the reason."""
 
@@ -61,6 +65,10 @@ class PeerAsyncStub(PeerStub):
     """The leader tells everybody's engine address and starts the attempt."""
     DeliverShares: _aio.StreamUnaryMultiCallable[_peer_pb2.ShareChunk, _peer_pb2.ShareReceipt]  # type: ignore[assignment]
     """A data owner's shares for this MPC node. The first chunk carries the header."""
+    DeliverCheckpoint: _aio.StreamUnaryMultiCallable[_peer_pb2.ShareChunk, _peer_pb2.ShareReceipt]  # type: ignore[assignment]
+    """A lender's parts of a checkpoint for this MPC node, when the attempt goes on from one. Chunks as above."""
+    Ping: _aio.UnaryUnaryMultiCallable[_peer_pb2.PingRequest, _peer_pb2.PingReply]  # type: ignore[assignment]
+    """Are you there, and where are you in this query?"""
     Abort: _aio.UnaryUnaryMultiCallable[_peer_pb2.AbortRequest, _peer_pb2.AbortReply]  # type: ignore[assignment]
     """Any participant ends an attempt for all, with the reason."""
 
@@ -94,6 +102,22 @@ class PeerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.ShareReceipt, _abc.Awaitable[_peer_pb2.ShareReceipt]]:
         """A data owner's shares for this MPC node. The first chunk carries the header."""
+
+    @_abc_1.abstractmethod
+    def DeliverCheckpoint(
+        self,
+        request_iterator: _MaybeAsyncIterator[_peer_pb2.ShareChunk],
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.ShareReceipt, _abc.Awaitable[_peer_pb2.ShareReceipt]]:
+        """A lender's parts of a checkpoint for this MPC node, when the attempt goes on from one. Chunks as above."""
+
+    @_abc_1.abstractmethod
+    def Ping(
+        self,
+        request: _peer_pb2.PingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.PingReply, _abc.Awaitable[_peer_pb2.PingReply]]:
+        """Are you there, and where are you in this query?"""
 
     @_abc_1.abstractmethod
     def Abort(
