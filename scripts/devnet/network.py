@@ -76,8 +76,8 @@ class Devnet:
         self.deployment.save(self.deployment_file)
         return self.deployment
 
-    def start_coordinator(self) -> str:
-        """Initialise, migrate and start the coordinator; returns its REST address."""
+    def initialise_coordinator(self) -> Path:
+        """Make the coordinator's folder and database, once, and return the folder."""
         data = self.folder / "coordinator"
         if not data.exists():
             self._run(
@@ -86,6 +86,11 @@ class Devnet:
                 "--deployment", str(self.deployment_file), "--key-file", str(self.folder / "coordinator.key"),
             )  # fmt: skip
             self._run("soter-coordinator", "migrate", "--data-dir", str(data))
+        return data
+
+    def start_coordinator(self) -> str:
+        """Initialise, migrate and start the coordinator; returns its REST address."""
+        data = self.initialise_coordinator()
         self.coordinator = self._process(
             "coordinator", [str(BIN / "soter-coordinator"), "serve", "--data-dir", str(data)]
         )
