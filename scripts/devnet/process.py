@@ -19,10 +19,20 @@ class ProcessError(Exception):
 class Process:
     """A running program. It leads a process group of its own, so that stopping it leaves no child behind."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        *,
+        user: int | None = None,
+        end_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
         self.name, self.log, self.command = name, log, list(command)
         self.output = log.with_suffix(".out")
         self._environment = {**os.environ, **environment}
+        self._user, self._end_signal = user, end_signal
         self._running: subprocess.Popen[bytes] | None = None
         self._offset = 0
 
@@ -49,6 +59,9 @@ class Process:
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,
+                user=self._user,
+                group=self._user,
+                extra_groups=None if self._user is None else [],
             )
 
     def wait_for(self, pattern: str, seconds: float, poll_seconds: float = 0.02) -> re.Match[str]:
@@ -80,7 +93,7 @@ class Process:
         """End it and everything it started: politely, then for good."""
         if self._running is None:
             return
-        self.signal(signal.SIGTERM)
+        self.signal(self._end_signal)
         try:
             self._running.wait(seconds)
         except subprocess.TimeoutExpired:
