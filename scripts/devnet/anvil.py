@@ -26,6 +26,8 @@ DEVELOPER_KEYS = (
     "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6",
 )
 """Public development keys of anvil's default mnemonic: each holds coins on a local chain only."""
+INTERVAL_MINING = ("--block-time", "1", "--mixed-mining")
+"""A block a second, and one at once for each transaction: time passes on chain as on a public one, and nobody waits."""
 
 
 class Anvil:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from scripts.devnet.anvil import Anvil
+from scripts.devnet.anvil import INTERVAL_MINING, Anvil
 from scripts.devnet.process import Process, run
 from soterone.chain.deployment import Deployment, Parameters, deploy
 from soterone.crypto.accounts import Signer
@@ -45,7 +45,8 @@ class Devnet:
     deployment: Deployment | None = None
 
     def __post_init__(self) -> None:
-        self.chain = Anvil(self._log("chain").parent)
+        state = ("--state", str(self.folder / "chain.json"), "--state-interval", "1")
+        self.chain = Anvil(self._log("chain").parent, *INTERVAL_MINING, *state)
 
     @property
     def ca_file(self) -> Path:
