@@ -23,17 +23,25 @@ class EngineError(Exception):
     """A job ended without a result. `sentence` is public and holds no data; `detail` is for the local log.
 
     `reason` is one of TOO_FEW_COMMON_ROWS, ENGINE_ERROR and BAD_DATA. `heard` says that another party of the link
-    is at fault and tells of it itself.
+    is at fault and tells of it itself. `mismatch` says that the nodes' checkpoints do not fit together, or are of
+    another training: every node of the link gets it, and must drop its checkpoints and start from the beginning.
     """
 
     def __init__(
-        self, reason: FailureReason, sentence: str, detail: str = "", *, heard: bool = False
+        self,
+        reason: FailureReason,
+        sentence: str,
+        detail: str = "",
+        *,
+        heard: bool = False,
+        mismatch: bool = False,
     ) -> None:
         super().__init__(sentence)
         self.reason = reason
         self.sentence = sentence
         self.detail = detail
         self.heard = heard
+        self.mismatch = mismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +111,11 @@ class PrepareResult:
 class TrainJob:
     """An MPC node's work: link with the other two, wait for the owners' shares, train, evaluate.
 
-    `share_files` are in the order of `owners`, the accounts who uploaded them, and need not exist at the start: the
-    engine links first, then waits until all three nodes have theirs, so write each under another name and rename
-    it. `checkpoint_file` resumes after its epoch.
+    `share_files` are in the order of `owners`, the accounts who uploaded them. `checkpoint_files` say where to go
+    on: one is this node's own checkpoint, two are the parts of the lender of the lower rank and of the other (see
+    `LendJob`), none is the beginning; all three nodes must have one of the same attempt and of `resume_epoch`. After
+    the last epoch the model is only evaluated. No file need exist at the start: the engine links first, then waits
+    until all three nodes have theirs, so write each under another name and rename it.
     """
 
     link: Link
@@ -113,7 +123,8 @@ class TrainJob:
     owners: tuple[str, ...]
     share_files: tuple[str, ...]
     training: Training
-    checkpoint_file: str | None = None
+    checkpoint_files: tuple[str, ...] = ()
+    resume_epoch: int = 0
     share_wait_seconds: float = 600.0
     kind: Literal["train"] = "train"
 
@@ -131,18 +142,46 @@ class TrainResult:
     kind: Literal["train"] = "train"
 
 
-Job = PrepareJob | TrainJob
-JobResult = PrepareResult | TrainResult
+@dataclass(frozen=True, slots=True)
+class LendJob:
+    """A survivor's work: split its half of a checkpoint among three nodes, so that a new trio can go on from it.
+
+    `rank` and `other_rank` are those of the two lenders when they wrote it. `directory` is this job's own, private
+    and on tmpfs.
+    """
+
+    directory: str
+    checkpoint_file: str
+    rank: int
+    other_rank: int
+    kind: Literal["lend"] = "lend"
+
+
+@dataclass(frozen=True, slots=True)
+class LendResult:
+    """Files inside the job's directory: the part for each rank of the new trio, each for its own node only."""
+
+    part_files: tuple[str, str, str]
+    kind: Literal["lend"] = "lend"
+
+
+Job = Annotated[PrepareJob | TrainJob | LendJob, Field(discriminator="kind")]
+JobResult = Annotated[PrepareResult | TrainResult | LendResult, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A step of a phase: `done` of `total` (epochs while training); `seconds` since the child had its job."""
+    """A step of a phase: `done` of `total` (epochs while training); `seconds` since the child had its job.
+
+    `checkpoint_file` is this node's checkpoint after that epoch, also after the one that a job resumed from: it
+    stays until two newer ones are written, or the job's directory goes.
+    """
 
     phase: Phase
     done: int
     total: int
     seconds: float
+    checkpoint_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +209,7 @@ class Engine(Protocol):
         self, job: TrainJob, limits: Limits, on_progress: OnProgress | None = None
     ) -> TrainResult: ...
 
+    async def lend(self, job: LendJob, limits: Limits) -> LendResult: ...
 
-JOB: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="kind")])
-JOB_RESULT: TypeAdapter[JobResult] = TypeAdapter(Annotated[JobResult, Field(discriminator="kind")])
+
+JOB: TypeAdapter[Job] = TypeAdapter(Job)

@@ -4,7 +4,6 @@ Reports go to the stdout that the parent gave; whatever libraries print goes to 
 """
 
 import ctypes
-import json
 import os
 import resource
 import signal
@@ -12,10 +11,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TextIO
 
-from node_agent.engines.base import JOB, JOB_RESULT, EngineError, Job, JobResult, Phase, Progress
+from node_agent.engines.base import JOB, EngineError, Job, JobResult, Phase, Progress
+from node_agent.engines.reports import Failed, Report
 from soterone.domain.failures import FailureReason
 
 PR_SET_PDEATHSIG = 1
@@ -34,14 +33,14 @@ class Reporter:
         self._started = time.monotonic()
         self.progress("start")
 
-    def progress(self, phase: Phase, done: int = 1, total: int = 1) -> None:
-        """Report that `done` of `total` steps of a phase are behind us."""
+    def progress(self, phase: Phase, done: int = 1, total: int = 1, checkpoint: str | None = None) -> None:
+        """Report that `done` of `total` steps of a phase are behind us, and the checkpoint that this left."""
         seconds = round(time.monotonic() - self._started, 4)
-        self.write(progress=asdict(Progress(phase, done, total, seconds)))
+        self.write(Report(progress=Progress(phase, done, total, seconds, checkpoint)))
 
-    def write(self, **line: Any) -> None:
-        """Write one JSON line and flush it."""
-        self._stream.write(json.dumps(line) + "\n")
+    def write(self, report: Report) -> None:
+        """Write one line and flush it."""
+        self._stream.write(report.to_line())
         self._stream.flush()
 
 
@@ -70,14 +69,14 @@ def main(prepare_imports: Callable[[], None], work: Work) -> int:
         result = work(job, reporter)
     except EngineError as error:
         print(error.detail, file=sys.stderr)
-        reporter.write(failed={"reason": int(error.reason), "sentence": error.sentence, "heard": error.heard})
+        reporter.write(Report(failed=Failed.of(error)))
         return 1
     except Exception as error:
         print(trace_without_values(error), file=sys.stderr)
         sentence = "The computation failed inside the engine: the operator's log of this query says where."
-        reporter.write(failed={"reason": int(FailureReason.ENGINE_ERROR), "sentence": sentence})
+        reporter.write(Report(failed=Failed(FailureReason.ENGINE_ERROR, sentence)))
         return 1
-    reporter.write(result=JOB_RESULT.dump_python(result, mode="json"))
+    reporter.write(Report(result=result))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -15,16 +14,15 @@ import psutil
 
 from node_agent.engines.base import (
     JOB,
-    JOB_RESULT,
     SCRATCH,
     EngineError,
     Job,
     JobResult,
     Limits,
     OnProgress,
-    Progress,
 )
 from node_agent.engines.child import PARENT_VARIABLE
+from node_agent.engines.reports import Failed, Report
 from soterone.domain.failures import FailureReason
 
 INTERPRETER_VARIABLE = "SOTER_ENGINE_PYTHON"
@@ -78,8 +76,7 @@ class EngineProcess:
             raise EngineError(FailureReason.ENGINE_ERROR, sentence) from error
         except EngineError as error:
             await stderr
-            detail = self._stderr.decode(errors="replace")
-            raise EngineError(error.reason, error.sentence, detail, heard=error.heard) from error
+            raise Failed.of(error).error(self._stderr.decode(errors="replace")) from error
         finally:
             await self.stop()
             watch.cancel()
@@ -101,16 +98,13 @@ class EngineProcess:
             stdin.write(JOB.dump_json(job) + b"\n")
             await stdin.drain()
         async for line in stdout:
-            report = json.loads(line)
-            if "result" in report:
-                return JOB_RESULT.validate_python(report["result"])
-            if "failed" in report:
-                failed = report["failed"]
-                raise EngineError(
-                    FailureReason(failed["reason"]), failed["sentence"], heard=failed.get("heard", False)
-                )
-            if on_progress is not None:
-                on_progress(Progress(**report["progress"]))
+            report = Report.from_line(line)
+            if report.result is not None:
+                return report.result
+            if report.failed is not None:
+                raise report.failed.error("")
+            if report.progress is not None and on_progress is not None:
+                on_progress(report.progress)
         raise EngineError(FailureReason.ENGINE_ERROR, await self._how_it_ended())
 
     async def _how_it_ended(self) -> str:

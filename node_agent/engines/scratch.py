@@ -21,17 +21,22 @@ def private_scratch(path: Path) -> Iterator[Path]:
 
     EngineError unless it lies on tmpfs, as what is written there must never reach a disk.
     """
-    if _file_system(path.parent) not in IN_MEMORY:
-        sentence = (
-            "The engine's working directory must be in memory: the operator must put it on tmpfs (/dev/shm)."
-        )
-        raise EngineError(FailureReason.ENGINE_ERROR, sentence)
+    require_memory(path.parent)
     path.mkdir(mode=0o700)
     os.environ["TMPDIR"] = tempfile.tempdir = str(path)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def require_memory(directory: Path) -> None:
+    """Raise EngineError unless the directory lies on tmpfs."""
+    if _file_system(directory) not in IN_MEMORY:
+        sentence = (
+            "The engine's working directory must be in memory: the operator must put it on tmpfs (/dev/shm)."
+        )
+        raise EngineError(FailureReason.ENGINE_ERROR, sentence)
 
 
 def _file_system(path: Path) -> str:

@@ -51,9 +51,12 @@ class ArrayHeader(_Part):
 
 
 class ShareHeader(_Part):
-    """What a share file says in the clear. `owners` are in the order of the columns, the label's first."""
+    """What a share file says in the clear. `owners` are in the order of the columns, the label's first.
 
-    kind: Literal["owner", "checkpoint", "result"]
+    `lender` is the rank of the node that lends this part of its checkpoint to the node of `rank`; None elsewhere.
+    """
+
+    kind: Literal["owner", "checkpoint", "part", "result"]
     query_id: Text
     generation: Count
     attempt: Count
@@ -63,6 +66,7 @@ class ShareHeader(_Part):
     holdout_rows: Count
     epoch: Count = 0
     fraction_bits: Literal[18] = 18
+    lender: Literal[0, 1, 2] | None = None
 
 
 class _WholeHeader(ShareHeader):

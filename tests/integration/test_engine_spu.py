@@ -160,7 +160,7 @@ async def test_training_goes_on_from_a_checkpoint(
     for rank, job in enumerate(jobs):
         for name in ("owner-0.bin", "owner-1.bin", "checkpoint-1.bin"):
             shutil.copy(run.root / f"mpc-{rank}" / name, job.directory)
-        jobs[rank] = replace(job, checkpoint_file=f"{job.directory}/checkpoint-1.bin")
+        jobs[rank] = replace(job, checkpoint_files=(f"{job.directory}/checkpoint-1.bin",), resume_epoch=1)
     results = await asyncio.gather(*(engine.train(job, LIMITS) for job in jobs))
     resumed = model_of(results)
     whole = reconstruct(run.result_shares)

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from node_agent.engines.base import Job, JobResult, PrepareJob
+from node_agent.engines.base import Job, JobResult, PrepareJob, TrainJob
 from node_agent.engines.child import Reporter, main
 
 
@@ -16,7 +16,13 @@ def _work(job: Job, reporter: Reporter) -> JobResult:
     from node_agent.engines.spu.prepare import prepare
     from node_agent.engines.spu.train import train
 
-    return prepare(job, reporter) if isinstance(job, PrepareJob) else train(job, reporter)
+    match job:
+        case PrepareJob():
+            return prepare(job, reporter)
+        case TrainJob():
+            return train(job, reporter)
+        case _:
+            raise TypeError("lending has a child of its own")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,19 @@
 """The agent's side of the SPU engine: it starts children and never loads SPU itself."""
 
-from node_agent.engines.base import Limits, OnProgress, PrepareJob, PrepareResult, TrainJob, TrainResult
+from node_agent.engines.base import (
+    LendJob,
+    LendResult,
+    Limits,
+    OnProgress,
+    PrepareJob,
+    PrepareResult,
+    TrainJob,
+    TrainResult,
+)
 from node_agent.engines.process import EngineProcess
 
 MODULE = "node_agent.engines.spu"
+LENDING_MODULE = "node_agent.engines.spu.lend"
 
 
 class SpuEngine:
@@ -44,5 +54,13 @@ class SpuEngine:
         child = process or await self.warm(limits)
         result = await child.run(job, on_progress)
         if not isinstance(result, TrainResult):
+            raise TypeError("the engine answered another job")
+        return result
+
+    async def lend(self, job: LendJob, limits: Limits) -> LendResult:
+        """Split a checkpoint for a new trio, in a child that starts fast as it loads no SPU."""
+        child = await EngineProcess.start(LENDING_MODULE, limits)
+        result = await child.run(job)
+        if not isinstance(result, LendResult):
             raise TypeError("the engine answered another job")
         return result

@@ -11,6 +11,7 @@ from spu import libspu
 
 from node_agent.engines.base import SCRATCH, EngineError, PrepareJob, PrepareResult
 from node_agent.engines.child import Reporter
+from node_agent.engines.reports import Failed
 from node_agent.engines.scratch import private_scratch
 from node_agent.engines.spu.alignment import intersect
 from node_agent.engines.spu.session import lost_peers_named, session
@@ -20,7 +21,6 @@ from soterone.domain.failures import FailureReason
 from soterone.domain.rows import Scaling, class_weights, holdout_count, row_order, row_token
 from soterone.domain.share_file import OwnerColumns, ShareFile, ShareHeader
 
-SENTENCE_LIMIT = 300
 Numbers = NDArray[np.float64]
 
 
@@ -30,7 +30,7 @@ class Notice:
 
     minimum_common_rows: int = 0
     has_label: bool = False
-    failure: tuple[int, str] | None = None
+    failure: Failed | None = None
 
 
 NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
@@ -79,7 +79,7 @@ def _read(job: PrepareJob) -> tuple[Table, Notice]:
         table = read_table(job.source, job.key, job.features, job.label)
     except BadTableError as error:
         nothing = Table([], np.empty((0, 0)), None)
-        return nothing, Notice(failure=(int(FailureReason.BAD_DATA), str(error)))
+        return nothing, Notice(failure=Failed(FailureReason.BAD_DATA, str(error)))
     return table, Notice(job.minimum_common_rows, job.label is not None)
 
 
@@ -94,14 +94,8 @@ def _exchange(link: libspu.link.Context, own: Notice) -> list[Notice]:
         raise EngineError(FailureReason.ENGINE_ERROR, sentence) from error
     for notice in notices:
         if notice.failure is not None:
-            reason, sentence = notice.failure
-            known = reason if reason == FailureReason.BAD_DATA else FailureReason.ENGINE_ERROR
-            raise EngineError(FailureReason(known), _printable(sentence), heard=notice is not own)
+            raise notice.failure.error("") if notice is own else notice.failure.hearsay()
     return notices
-
-
-def _printable(sentence: str) -> str:
-    return "".join(letter for letter in sentence if letter.isprintable())[:SENTENCE_LIMIT]
 
 
 def _classes_notice(job: PrepareJob, table: Table, order: list[int]) -> Notice:
@@ -116,7 +110,7 @@ def _classes_notice(job: PrepareJob, table: Table, order: list[int]) -> Notice:
         f"The label column '{job.label}' has only one class among the training or the held-out common rows: "
         "use more rows, another seed or another holdout."
     )
-    return Notice(failure=(int(FailureReason.BAD_DATA), sentence))
+    return Notice(failure=Failed(FailureReason.BAD_DATA, sentence))
 
 
 def _share(job: PrepareJob, table: Table, order: list[int], reporter: Reporter) -> PrepareResult:

@@ -1,7 +1,11 @@
 """An MPC node's job: link, wait for the owners' shares, train epoch by epoch, evaluate, hand over its share."""
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import spu
 from spu import libspu
@@ -9,15 +13,36 @@ from spu import libspu
 from node_agent.engines.base import SCRATCH, EngineError, TrainJob, TrainResult
 from node_agent.engines.child import Reporter
 from node_agent.engines.scratch import private_scratch
+from node_agent.engines.spu.agreement import agree
+from node_agent.engines.spu.checkpoint import Origin, load_origin
 from node_agent.engines.spu.program import epoch_program, evaluation_program
 from node_agent.engines.spu.session import lost_peers_named, session
 from node_agent.engines.spu.shares import MPC_NODES, runtime_config, to_pairs, to_share
-from node_agent.engines.spu.training_data import TrainingData, load_checkpoint, load_training_data
+from node_agent.engines.spu.training_data import TrainingData, load_training_data
 from soterone.domain.failures import FailureReason
-from soterone.domain.share_file import METRICS, ShareFile
+from soterone.domain.share_file import METRICS, Pairs, ShareFile
 
 READY_POLL_SECONDS = 0.1
 CHECKPOINTS_KEPT = 2
+MODEL = ("w", "b")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a node needs before it can train: its data, where it begins, and the compiled programs it will run."""
+
+    data: TrainingData
+    origin: Origin
+    epoch: libspu.Executable | None
+    evaluation: libspu.Executable | None
+
+    @classmethod
+    def of(cls, job: TrainJob) -> Self:
+        """Read the files of the job and compile; EngineError when the files do not fit."""
+        data = load_training_data(job)
+        origin, shapes = load_origin(job, data), data.shapes
+        epoch = epoch_program(shapes, job.training) if origin.epoch < job.training.epochs else None
+        return cls(data, origin, epoch, evaluation_program(shapes) if shapes.holdout_rows else None)
 
 
 def train(job: TrainJob, reporter: Reporter) -> TrainResult:
@@ -30,72 +55,99 @@ def train(job: TrainJob, reporter: Reporter) -> TrainResult:
         session(job.link, scratch, job.link.silence_seconds) as link,
     ):
         reporter.progress("link")
-        _wait_for_shares(job, link)
+        files = [Path(path) for path in (*job.share_files, *job.checkpoint_files)]
+        deadline = time.monotonic() + job.share_wait_seconds
+        _wait_for_all(link, lambda: all(file.exists() for file in files), deadline)
         reporter.progress("wait")
-        return _Run(job, link, reporter).train()
+        prepared = _prepare(job, link)
+        reporter.progress("compile")
+        return _Run(job, link, reporter, prepared).train()
 
 
-def _wait_for_shares(job: TrainJob, link: libspu.link.Context) -> None:
-    """Return once every node has all its share files; the nodes keep telling each other how far they are."""
-    deadline = time.monotonic() + job.share_wait_seconds
+def _wait_for_all(
+    link: libspu.link.Context, ready: Callable[[], bool], deadline: float = float("inf")
+) -> None:
+    """Return once every node is ready; the nodes keep telling each other how far they are."""
     while True:
-        ready = all(Path(path).exists() for path in job.share_files)
-        with lost_peers_named("the MPC nodes waited for the owners' shares"):
-            flags = link.all_gather("ready" if ready else "waiting")
-        if all(flag in ("ready", b"ready") for flag in flags):
+        with lost_peers_named("the MPC nodes waited for each other"):
+            flags = link.all_gather("ready" if ready() else "waiting")
+        if set(flags) == {"ready"}:
             return
         if time.monotonic() > deadline:
-            sentence = "The owners' shares did not arrive at every MPC node in time."
+            sentence = (
+                "The owners' shares, or those of a checkpoint, did not arrive at every MPC node in time."
+            )
             raise EngineError(FailureReason.ENGINE_ERROR, sentence)
         time.sleep(READY_POLL_SECONDS)
+
+
+def _prepare(job: TrainJob, link: libspu.link.Context) -> Prepared:
+    """Read and compile in a thread, as nobody may keep silent for so long; return when all nodes agree to begin."""
+    worker = ThreadPoolExecutor(1)
+    future = worker.submit(Prepared.of, job)
+    worker.shutdown(wait=False)
+    _wait_for_all(link, future.done)
+    try:
+        prepared = future.result()
+    except EngineError as error:
+        agree(link, error)
+        raise
+    agree(link, prepared.origin)
+    return prepared
 
 
 class _Run:
     """One training: the runtime, the data in it, and the files it leaves."""
 
-    def __init__(self, job: TrainJob, link: libspu.link.Context, reporter: Reporter) -> None:
-        self._job, self._reporter = job, reporter
-        self._data: TrainingData = load_training_data(job)
-        self._done, model = load_checkpoint(job, self._data)
+    def __init__(
+        self, job: TrainJob, link: libspu.link.Context, reporter: Reporter, prepared: Prepared
+    ) -> None:
+        self._job, self._reporter, self._prepared = job, reporter, prepared
         self._runtime = spu.Runtime(link, runtime_config())
-        for name, pairs in (self._data.arrays | model).items():
+        for name, pairs in (prepared.data.arrays | prepared.origin.model).items():
             self._runtime.set_var(name, to_share(pairs))
 
     def train(self) -> TrainResult:
-        shapes, training = self._data.shapes, self._job.training
-        epoch = epoch_program(shapes, training)
-        evaluation = evaluation_program(shapes) if shapes.holdout_rows else None
-        self._reporter.progress("compile")
+        evaluation = self._prepared.evaluation
         started = time.monotonic()
         with lost_peers_named("the MPC nodes trained"):
-            checkpoints = self._run_epochs(epoch)
+            checkpoints = self._run_epochs()
         seconds = time.monotonic() - started
         if evaluation is not None:
             with lost_peers_named("the MPC nodes evaluated the model"):
                 self._runtime.run(evaluation)
             self._reporter.progress("evaluate")
-        names = ("w", "b", *METRICS) if evaluation is not None else ("w", "b")
-        result = self._write("result-share.bin", "result", training.epochs, names)
+        names = (*MODEL, *METRICS) if evaluation is not None else MODEL
+        result = self._write("result-share.bin", "result", self._job.training.epochs, self._shares(names))
         return TrainResult(result, checkpoints, seconds)
 
-    def _run_epochs(self, epoch: libspu.Executable) -> tuple[str, ...]:
-        epochs = self._job.training.epochs
-        checkpoints = [self._job.checkpoint_file] if self._job.checkpoint_file is not None else []
-        for number in range(self._done + 1, epochs + 1):
-            self._runtime.run(epoch)
-            checkpoints.append(self._write(f"checkpoint-{number}.bin", "checkpoint", number, ("w", "b")))
-            for old in checkpoints[:-CHECKPOINTS_KEPT]:
-                Path(old).unlink(missing_ok=True)
-            del checkpoints[:-CHECKPOINTS_KEPT]
-            self._reporter.progress("train", number, epochs)
+    def _run_epochs(self) -> tuple[str, ...]:
+        """Train; every epoch leaves a checkpoint, and so does what was resumed from, as an attempt's own first one."""
+        origin, checkpoints = self._prepared.origin, list[str]()
+        if origin.epoch:
+            self._keep(checkpoints, origin.epoch, origin.model)
+        for number in range(origin.epoch + 1, self._job.training.epochs + 1):
+            self._runtime.run(self._prepared.epoch)
+            self._keep(checkpoints, number, self._shares(MODEL))
         return tuple(checkpoints)
 
-    def _write(self, file: str, kind: str, epoch: int, names: tuple[str, ...]) -> str:
-        """Write this rank's shares of variables under a name that appears only once they are whole."""
-        header = self._data.header.model_copy(update={"kind": kind, "epoch": epoch})
-        shares = ShareFile(header, {name: to_pairs(self._runtime.get_var(name)) for name in names})
+    def _keep(self, checkpoints: list[str], epoch: int, model: dict[str, Pairs]) -> None:
+        """Write the checkpoint after an epoch, drop all but the newest, and report it."""
+        checkpoints.append(self._write(f"checkpoint-{epoch}.bin", "checkpoint", epoch, model))
+        for old in checkpoints[:-CHECKPOINTS_KEPT]:
+            Path(old).unlink(missing_ok=True)
+        del checkpoints[:-CHECKPOINTS_KEPT]
+        self._reporter.progress("train", epoch, self._job.training.epochs, checkpoints[-1])
+
+    def _shares(self, names: tuple[str, ...]) -> dict[str, Pairs]:
+        """Return this rank's shares of variables."""
+        return {name: to_pairs(self._runtime.get_var(name)) for name in names}
+
+    def _write(self, file: str, kind: str, epoch: int, arrays: dict[str, Pairs]) -> str:
+        """Write shares under a name that appears only once they are whole."""
+        header = self._prepared.data.header.model_copy(update={"kind": kind, "epoch": epoch})
         path = Path(self._job.directory) / file
         partial = path.with_suffix(".partial")
-        partial.write_bytes(shares.to_bytes())
+        partial.write_bytes(ShareFile(header, arrays).to_bytes())
         partial.replace(path)
         return str(path)

@@ -45,19 +45,6 @@ def load_training_data(job: TrainJob) -> TrainingData:
     return TrainingData(header, Shapes(first.training_rows, held, columns, "weight" in label), arrays)
 
 
-def load_checkpoint(job: TrainJob, data: TrainingData) -> tuple[int, dict[str, Pairs]]:
-    """Return the epochs done and the model's shares: the checkpoint's, or zeros, which are shares of zero."""
-    columns = data.shapes.columns
-    if job.checkpoint_file is None:
-        return 0, {"w": np.zeros((columns, 1, 2), np.uint64), "b": np.zeros((1, 1, 2), np.uint64)}
-    file = _read(job.checkpoint_file)
-    header = file.header
-    fits = (header.kind, header.rank, header.query_id) == ("checkpoint", job.link.rank, job.link.query_id)
-    if not fits or header.owners != data.header.owners or file.arrays["w"].shape != (columns, 1, 2):
-        raise _unfit("the checkpoint is of another training")
-    return header.epoch, {"w": file.arrays["w"], "b": file.arrays["b"]}
-
-
 def _read_of(owner: str, path: str) -> ShareFile:
     """Read an owner's file; EngineError when it speaks for somebody else, or for nobody."""
     file = _read(path)
