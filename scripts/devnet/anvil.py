@@ -1,7 +1,8 @@
-"""Anvil, the local chain: on a free port of the loopback, and on the same one again after a restart."""
+"""Anvil, the local chain: on a free port of its host, and on the same one again after a restart."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from scripts.devnet.hosting import Hosting, Loopback
 from scripts.devnet.process import Process, ProcessError
 
 BINARY = Path(__file__).parents[2] / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
@@ -33,19 +35,21 @@ INTERVAL_MINING = ("--block-time", "1", "--mixed-mining")
 class Anvil:
     """One anvil whose output goes to `chain.out` and `chain.log` in a folder."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, hosting: Hosting | None = None) -> None:
         self._folder, self._options, self._port = folder, options, 0
+        self._hosting = hosting or Loopback()
+        self._host = self._hosting.address("chain")
         self.process = self._on_port()
 
     @property
     def url(self) -> str:
         """The HTTP address."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     @property
     def ws_url(self) -> str:
         """The WebSocket address."""
-        return f"ws://127.0.0.1:{self._port}"
+        return f"ws://{self._host}:{self._port}"
 
     def start(self) -> None:
         """Start it, on the port it had before if it had one; ProcessError when it is missing or does not start."""
@@ -53,7 +57,8 @@ class Anvil:
             raise ProcessError("anvil is not installed: run `make setup`")
         self.process = self._on_port()
         self.process.start()
-        self._port = int(self.process.wait_for(r"Listening on 127\.0\.0\.1:(\d+)$", 30, 0.005).group(1))
+        listening = rf"Listening on {re.escape(self._host)}:(\d+)$"
+        self._port = int(self.process.wait_for(listening, 30, 0.005).group(1))
 
     def stop(self) -> None:
         """Stop it; what it should remember must be in a `--state` file."""
@@ -68,8 +73,8 @@ class Anvil:
         return answer["result"]
 
     def _on_port(self) -> Process:
-        command = [str(BINARY), "--host", "127.0.0.1", "--port", str(self._port), *self._options]
-        return Process("chain", command, self._folder / "chain.log", {})
+        command = [str(BINARY), "--host", self._host, "--port", str(self._port), *self._options]
+        return Process("chain", self._hosting.command("chain", command), self._folder / "chain.log", {})
 
 
 @contextmanager

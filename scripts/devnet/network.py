@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scripts.devnet.anvil import INTERVAL_MINING, Anvil
+from scripts.devnet.hosting import Hosting, Loopback
 from scripts.devnet.process import Process, run
 from soterone.chain.deployment import Deployment, Parameters, deploy
 from soterone.crypto.accounts import Signer
@@ -33,11 +34,12 @@ class Agent:
 
 @dataclass(slots=True)
 class Devnet:
-    """A network inside one folder. Every server listens on the loopback at a port that was free."""
+    """A network inside one folder. Every server listens on its party's address at a port that was free."""
 
     folder: Path
     parameters: Parameters = field(default_factory=Parameters)
     environment: Mapping[str, str] = field(default_factory=dict)
+    hosting: Hosting = field(default_factory=Loopback)
     chain: Anvil = field(init=False)
     coordinator: Process | None = None
     agents: dict[str, Agent] = field(default_factory=dict)
@@ -46,7 +48,7 @@ class Devnet:
 
     def __post_init__(self) -> None:
         state = ("--state", str(self.folder / "chain.json"), "--state-interval", "1")
-        self.chain = Anvil(self._log("chain").parent, *INTERVAL_MINING, *state)
+        self.chain = Anvil(self._log("chain").parent, *INTERVAL_MINING, *state, hosting=self.hosting)
 
     @property
     def ca_file(self) -> Path:
@@ -79,14 +81,15 @@ class Devnet:
 
     def initialise_coordinator(self) -> Path:
         """Make the coordinator's folder and database, once, and return the folder."""
-        data = self.folder / "coordinator"
+        data, host = self.folder / "coordinator", self.hosting.address("coordinator")
         if not data.exists():
             self._run(
-                "soter-coordinator", "init", "--data-dir", str(data),
+                "coordinator", "soter-coordinator", "init", "--data-dir", str(data),
+                "--host", host, "--public-host", host,
                 "--chain-rpc", self.rpc_url, "--chain-ws", self.chain.ws_url,
                 "--deployment", str(self.deployment_file), "--key-file", str(self.folder / "coordinator.key"),
             )  # fmt: skip
-            self._run("soter-coordinator", "migrate", "--data-dir", str(data))
+            self._run("coordinator", "soter-coordinator", "migrate", "--data-dir", str(data))
         return data
 
     def start_coordinator(self) -> str:
@@ -104,10 +107,11 @@ class Devnet:
         data = self.folder / name
         password_file = self._secret(f"{name}.password", secrets.token_urlsafe(24))
         self._run(
-            "soter-node", "init", "--data-dir", str(data), "--coordinator", self.rest_url,
+            name, "soter-node", "init", "--data-dir", str(data), "--coordinator", self.rest_url,
             "--ca-file", str(self.ca_file), "--deployment", str(self.deployment_file),
             "--rpc", self.rpc_url, "--rpc-ws", self.chain.ws_url,
-            "--name", name, "--role", role, "--listen", "127.0.0.1:0", "--password-file", str(password_file), *options,
+            "--name", name, "--role", role, "--listen", f"{self.hosting.address(name)}:0",
+            "--password-file", str(password_file), *options,
         )  # fmt: skip
         answer = self.node(name, "register")
         command = [str(BIN / "soter-node"), "run", *self._node_options(name)]
@@ -117,7 +121,7 @@ class Devnet:
 
     def node(self, name: str, *command: str) -> dict[str, Any]:
         """Run a `soter-node` command of an agent with `--json` and return its answer."""
-        printed = self._run("soter-node", *command, *self._node_options(name), "--json")
+        printed = self._run(name, "soter-node", *command, *self._node_options(name), "--json")
         answer: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
         return answer
 
@@ -148,12 +152,12 @@ class Devnet:
         return ["--data-dir", str(self.folder / name)]
 
     def _process(self, name: str, command: list[str]) -> Process:
-        return Process(name, command, self._log(name), self.environment)
+        return Process(name, self.hosting.command(name, command), self._log(name), self.environment)
 
-    def _run(self, program: str, *arguments: str) -> str:
+    def _run(self, party: str, program: str, *arguments: str) -> str:
         return run(
             f"{program} {arguments[0]}",
-            [str(BIN / program), *arguments],
+            self.hosting.command(party, [str(BIN / program), *arguments]),
             self._log("commands"),
             self.environment,
         )
