@@ -9,11 +9,30 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Float, event, text
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
+
+from coordinator.database_errors import BadDatabaseUrl, away, raise_away
+
+_FAILOVER_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.05, 0.5
+
+LEASE_SECONDS = 5
+"""A process that holds locks in PostgreSQL and does nothing for so long loses its transaction, so that others go on."""
+
+_POSTGRESQL = {
+    "application_name": "soter-coordinator",
+    "options": f"-c idle_in_transaction_session_timeout={LEASE_SECONDS}s -c lock_timeout=10s -c timezone=UTC",
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -42,15 +61,28 @@ def _postgresql_now(element: database_now, compiler: SQLCompiler, **options: Any
 
 
 class Database:
-    """Sessions over one database. `async with Database(url) as database`, or `close()` at the end."""
+    """Sessions over one database. `async with Database(url) as database`, or `close()` at the end.
+
+    Writers on PostgreSQL run beside each other (READ COMMITTED): whoever changes what others change too locks the
+    row first (`FOR UPDATE`), or a name where there is no row (`exclusive`).
+    """
 
     def __init__(self, url: str) -> None:
-        """Open `sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://…`; nothing is connected yet."""
-        self.engine: AsyncEngine = create_async_engine(url, pool_size=8, max_overflow=8)
-        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        """Open `sqlite+aiosqlite:///FILE` or `postgresql+psycopg://…`; nothing is connected yet.
+
+        BadDatabaseUrl when it is neither.
+        """
+        self.is_sqlite = check_url(url) == "sqlite"
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=8,
+            max_overflow=8,
+            pool_pre_ping=not self.is_sqlite,
+            connect_args={} if self.is_sqlite else _POSTGRESQL,
+        )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._writer = asyncio.Lock()
-        self._writing: asyncio.Task[Any] | None = None
+        self._writing: set[asyncio.Task[Any] | None] = set()
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
@@ -70,33 +102,69 @@ class Database:
         """Yield a session that is ONE writing transaction: committed at the end, rolled back on any exception.
 
         On SQLite writers of this process wait for each other here, in order. Never nest two in one task:
-        RuntimeError instead of a deadlock.
+        RuntimeError instead of a deadlock. DatabaseAway when the connection is lost or the database chose this
+        transaction to give way; it says whether it may be run again.
         """
-        if not self.is_sqlite:
-            async with self._sessions.begin() as session:
-                yield session
-            return
-        if self._writing is asyncio.current_task():
+        task = asyncio.current_task()
+        if task in self._writing:
             raise RuntimeError("a transaction was opened inside another one; hand its session down instead")
-        async with self._writer:
-            self._writing = asyncio.current_task()
-            try:
-                async with self._sessions.begin() as session:
+        self._writing.add(task)
+        try:
+            if self.is_sqlite:
+                async with self._writer, self._one_transaction() as session:
                     yield session
-            finally:
-                self._writing = None
+            else:
+                async with self._one_transaction() as session:
+                    yield session
+        finally:
+            self._writing.discard(task)
+
+    @asynccontextmanager
+    async def _one_transaction(self) -> AsyncIterator[AsyncSession]:
+        committing = False
+        async with self._sessions() as session:
+            try:
+                await self._connect(session, {})
+                yield session
+                await session.flush()
+                committing = True
+                await session.commit()
+            except DBAPIError as error:
+                raise_away(error, rolled_back=not committing)
+                raise
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Yield a session that only reads, one snapshot for all its statements; never waits for writers.
 
-        Rows that were read keep their values afterwards.
+        Rows that were read keep their values afterwards. DatabaseAway as `transaction`.
         """
         async with self._sessions() as session:
-            await session.connection(execution_options={"reading": True})
-            yield session
-            session.expunge_all()
-            await session.rollback()
+            try:
+                await self._connect(session, _READING[self.is_sqlite])
+                yield session
+                session.expunge_all()
+                await session.rollback()
+            except DBAPIError as error:
+                raise_away(error, rolled_back=True)
+                raise
+
+    async def _connect(self, session: AsyncSession, options: dict[str, Any]) -> None:
+        """Take a connection and begin; while the database is away this waits some seconds: nothing was done yet."""
+        give_up = asyncio.get_running_loop().time() + _FAILOVER_SECONDS
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await session.connection(execution_options=options)
+            except DBAPIError as error:
+                problem = away(error, rolled_back=True)
+                if problem is None or asyncio.get_running_loop().time() + pause > give_up:
+                    raise
+                await session.rollback()
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE_SECONDS)
 
     async def now(self) -> float:
         """Return the database's clock as Unix seconds."""
@@ -114,6 +182,33 @@ class Database:
             connection = await connection.execution_options(no_begin=True)
             row = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()
             return int(row[0]) == 0
+
+
+async def exclusive(session: AsyncSession, name: str) -> None:
+    """Be the only transaction that holds this name until it ends (SQLite: writers are alone anyway)."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+        )
+
+
+def check_url(url: str) -> str:
+    """Return "sqlite" or "postgresql"; BadDatabaseUrl, which does not show the password, for anything else."""
+    try:
+        parts = make_url(url)
+    except ArgumentError:
+        raise BadDatabaseUrl("it is no URL") from None
+    if parts.drivername not in ("sqlite+aiosqlite", "postgresql+psycopg"):
+        raise BadDatabaseUrl(f"it begins with {parts.drivername}")
+    if not parts.database:
+        raise BadDatabaseUrl("it names no database")
+    return parts.get_backend_name()
+
+
+_READING: dict[bool, dict[str, Any]] = {
+    True: {"reading": True},
+    False: {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -50,7 +50,7 @@ class Housekeeper:
 
     async def _scrub(self, account: Account) -> bool:
         async with self._context.database.transaction() as session:
-            node = await repository.get(session, account)
+            node = await repository.get(session, account, lock=True)
             if node is None or not await is_free(session, account):
                 return False
             hashes = (Hash32(node.tls_key_hash), Hash32(node.profile_hash))

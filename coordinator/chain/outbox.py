@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coordinator.database import database_now
+from coordinator.database import database_now, exclusive
 from coordinator.models.chain import OutboxEntry
 from soterone.chain.calls import Call
 from soterone.chain.outbox import RowState
@@ -36,6 +36,7 @@ async def enqueue(session: AsyncSession, name: OutboxKey, call: Call, gas_limit:
 
     A row with a gas limit is sent without trying it out first. Notify `Topic.OUTBOX` after the commit.
     """
+    await exclusive(session, f"outbox {name}")
     if await find(session, name) is not None:
         return False
     session.add(

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coordinator.database import Database
+from coordinator.database import Database, exclusive
 from coordinator.models.chain import TrailBlock
 from coordinator.wakeups import Topic, Wakeups
 from soterone.chain.cursor import TRAIL_BLOCKS
@@ -75,6 +75,7 @@ class SqlCursorStore:
     async def begin(self) -> AsyncIterator[SqlCursorTransaction]:
         """See CursorStore."""
         async with self._database.transaction() as session:
+            await exclusive(session, f"follower {self._follower}")
             yield SqlCursorTransaction(session, self._follower)
         self._wakeups.notify(Topic.CHAIN, Topic.QUERIES)
 

@@ -98,12 +98,11 @@ class SqlOutbox:
     async def mark_reverted(self, key: str, refusal: Refusal, inclusion: Inclusion | None) -> None:
         """See Outbox. The query that the transaction is about becomes due."""
         async with self._database.transaction() as session:
+            about = select(col(OutboxEntry.business_id)).where(col(OutboxEntry.key) == key).scalar_subquery()
+            await session.execute(update(Query).where(col(Query.id) == about).values(due_at=database_now()))
             entry = await _entry(session, key)
             entry.state, entry.error_name, entry.error = RowState.REVERTED, refusal.name, refusal.sentence
             _include(entry, inclusion)
-            await session.execute(
-                update(Query).where(col(Query.id) == entry.business_id).values(due_at=database_now())
-            )
         self._wakeups.notify(Topic.CHAIN, Topic.QUERIES)
 
     async def reopen(self, key: str) -> None:

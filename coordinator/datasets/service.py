@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coordinator.database import exclusive
 from coordinator.datasets import repository
 from coordinator.datasets.errors import BadMetadata, DatasetTaken, TooManyDatasets, UnknownDataset
 from soterone.domain.ids import Account, DatasetId
@@ -19,6 +20,7 @@ MAX_METADATA_BYTES: Final = 1 << 19
 
 async def publish(session: AsyncSession, owner: Account, metadata: DatasetMetadata) -> DatasetId:
     """Put a dataset into the catalog, or change it; the same metadata again change nothing."""
+    await exclusive(session, "datasets")
     known = await repository.get(session, metadata.id)
     if known is not None and (known.owner != owner or known.withdrawn_at is not None):
         raise DatasetTaken(metadata.id)

@@ -27,9 +27,9 @@ class NodeView:
         return NodeProfile.model_validate_json(self.node.profile_json)
 
 
-async def get(session: AsyncSession, account: str) -> Node | None:
-    """Return a node in any status, None when there is none."""
-    return await session.get(Node, account)
+async def get(session: AsyncSession, account: str, *, lock: bool = False) -> Node | None:
+    """Return a node in any status, None when there is none; locked against other writers on request."""
+    return await session.get(Node, account, with_for_update={"key_share": True} if lock else None)
 
 
 async def by_key_hash(session: AsyncSession, tls_key_hash: str) -> Node | None:

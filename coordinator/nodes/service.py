@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coordinator import liveness
 from coordinator.chain import outbox
 from coordinator.context import Context
-from coordinator.database import database_now
+from coordinator.database import database_now, exclusive
 from coordinator.models.nodes import Node, NodeStatus
 from coordinator.nodes import mining, repository
 from coordinator.nodes.endpoints import check_endpoint
@@ -156,10 +156,11 @@ async def _keep(
     session: AsyncSession, request: RegistrationRequest, status: NodeStatus, certificate: bytes = b""
 ) -> None:
     message, key_hash = request.message, hash32(request.message.tls_key_hash)
+    await exclusive(session, "registrations")
     other = await repository.by_key_hash(session, key_hash)
     if other is not None and other.account != message.node:
         raise KeyTaken()
-    node = await repository.get(session, message.node)
+    node = await repository.get(session, message.node, lock=True)
     if node is not None and node.status in (NodeStatus.LEAVING, NodeStatus.GONE):
         raise NotActive(message.node, "leaving just now; try again in a few seconds")
     now = float(await session.scalar(select(database_now())) or 0.0)
@@ -185,13 +186,13 @@ async def _keep(
 
 async def _forget_pending(context: Context, account: Account) -> None:
     async with context.database.transaction() as session:
-        node = await repository.get(session, account)
+        node = await repository.get(session, account, lock=True)
         if node is not None and node.status == NodeStatus.PENDING:
             await repository.delete(session, account)
 
 
 async def _start_leaving(session: AsyncSession, account: Account) -> None:
-    node = await repository.get(session, account)
+    node = await repository.get(session, account, lock=True)
     if node is None or node.status == NodeStatus.GONE:
         raise UnknownNode(account)
     node.status = NodeStatus.LEAVING

@@ -114,6 +114,7 @@ async def _cancel_on_chain(
     call = _calls(context).cancel(message, opening_of(query, participants), signature)
     await _rehearse(context, call, OrderExpired)
     async with context.database.transaction() as session:
+        await _locked(session, customer, query.id)
         key = outbox.key(query.id, Announcement.CANCEL, query.generation)
         if await outbox.enqueue_anew(session, key, call):
             await repository.add_event(session, query.id, "cancel-requested")
@@ -137,9 +138,11 @@ async def give_feedback(
     if not sent:
         await _rehearse(context, call, FeedbackRefused)
         async with context.database.transaction() as session:
-            number = await _feedback_count(session, query.id)
-            await outbox.enqueue(session, outbox.key(query.id, FEEDBACK, number), call)
-            await repository.add_event(session, query.id, "feedback-requested", {"nodes": list(nodes)})
+            await _locked(session, customer, query.id)
+            if not await _feedback_sent(session, query.id, call):
+                number = await _feedback_count(session, query.id)
+                await outbox.enqueue(session, outbox.key(query.id, FEEDBACK, number), call)
+                await repository.add_event(session, query.id, "feedback-requested", {"nodes": list(nodes)})
     context.wakeups.notify(Topic.OUTBOX, Topic.QUERIES)
     return Accepted(query_id=query.id, status=Stage(query.status).value)
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coordinator.context import Context
+from coordinator.database import exclusive
 from coordinator.models.nodes import Node
 from coordinator.models.queries import Offer, OfferState, Participant, Query
 from coordinator.nodes import repository as nodes
@@ -102,6 +103,7 @@ async def _draft(context: Context, customer: Account, request: ProposalRequest) 
 async def _reserve(context: Context, draft: _Draft, unwilling: Mapping[Account, str]) -> QueryId:
     """Write query, participants, reservations and offers in one transaction."""
     async with context.database.transaction() as session:
+        await exclusive(session, f"proposals of {draft.customer}")
         await _check_flood(context, session, draft.customer)
         trio = await _trio(session, draft, unwilling)
         salt = secrets.token_bytes(32)
@@ -248,6 +250,7 @@ async def _withdraw(context: Context, query_id: QueryId) -> None:
 
 async def forget(session: AsyncSession, query_id: str) -> None:
     """Delete an unsigned proposal, free its reservations and release its offers."""
+    await repository.get(session, query_id, lock=True)
     await offers.release(session, query_id)
     await resources.release(session, query_id)
     await session.execute(delete(Query).where(col(Query.id) == query_id))

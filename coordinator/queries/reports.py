@@ -62,7 +62,7 @@ async def record_progress(context: Context, node: Account, progress: Progress) -
     if progress.phase not in PHASES or not math.isfinite(progress.fraction):
         raise SpecDoesNotFit(f"unknown phase {progress.phase!r}; phases are {', '.join(PHASES)}")
     async with context.database.transaction() as session:
-        query, participant = await part_of(session, progress.query_id, node)
+        query, participant = await part_of(session, progress.query_id, node, lock=True)
         check_generation(query, progress.generation)
         if not Stage(query.status).terminal:
             await _advance(session, query, participant, progress)
@@ -117,7 +117,7 @@ def _worth_telling(participant: Participant, progress: Progress, fraction: float
 async def record_failure(context: Context, node: Account, notice: FailureNotice) -> None:
     """Keep a participant's report of a failure; the reconciler decides what follows. The node's first one counts."""
     async with context.database.transaction() as session:
-        query, participant = await part_of(session, notice.query_id, node)
+        query, participant = await part_of(session, notice.query_id, node, lock=True)
         check_generation(query, notice.generation)
         key = (notice.query_id, notice.generation, node)
         if Stage(query.status).terminal or await session.get(FailureNote, key) is not None:
@@ -145,7 +145,7 @@ async def record_failure(context: Context, node: Account, notice: FailureNotice)
 async def record_cleanup(context: Context, node: Account, notice: CleanupNotice) -> None:
     """Keep a node's signed promise that nothing of an ended query is left with it."""
     async with context.database.transaction() as session:
-        query, participant = await part_of(session, notice.query_id, node)
+        query, participant = await part_of(session, notice.query_id, node, lock=True)
         message = CleanupDone(hash_bytes(notice.query_id), notice.deadline)
         check_signature(context.domain("QueryLedger"), message, notice.signature, node)
         if not Stage(query.status).terminal:
@@ -159,9 +159,12 @@ async def record_cleanup(context: Context, node: Account, notice: CleanupNotice)
     context.wakeups.notify(Topic.QUERIES)
 
 
-async def part_of(session: AsyncSession, query_id: QueryId, node: Account) -> tuple[Query, Participant]:
-    """Return a query and the node's part in it; NotParticipant says the same whether or not the query exists."""
-    query = await repository.get(session, query_id)
+async def part_of(
+    session: AsyncSession, query_id: QueryId, node: Account, *, lock: bool = False
+) -> tuple[Query, Participant]:
+    """Return a query, locked on request, and the node's part in it; NotParticipant says the same whether or not the
+    query exists."""
+    query = await repository.get(session, query_id, lock=lock)
     participant = await repository.participant(session, query_id, node)
     if query is None or participant is None:
         raise NotParticipant(f"node {node} takes no part in query {query_id}")

@@ -33,8 +33,11 @@ async def now(session: AsyncSession) -> float:
 
 
 async def get(session: AsyncSession, query_id: str, *, lock: bool = False) -> Query | None:
-    """Return a query; locked against other writers on request (SQLite: a transaction locks all anyway)."""
-    return await session.get(Query, query_id, with_for_update=True if lock else None)
+    """Return a query; locked against other writers on request (SQLite: a transaction locks all anyway).
+
+    Whoever writes anything of a query locks it first, so that writers of one query follow each other.
+    """
+    return await session.get(Query, query_id, with_for_update={"key_share": True} if lock else None)
 
 
 async def participants_of(session: AsyncSession, query_id: str) -> list[Participant]:
@@ -103,6 +106,9 @@ async def add_event(
     session: AsyncSession, query_id: str, kind: str, data: Mapping[str, Any] | None = None
 ) -> int:
     """Append to a query's audit trail and return the sequence, 1 for the first. `data` must hold no secret."""
+    await session.execute(
+        select(col(Query.id)).where(col(Query.id) == query_id).with_for_update(key_share=True)
+    )
     row = QueryEventRow(
         query_id=query_id,
         sequence=await last_sequence(session, query_id) + 1,

@@ -44,7 +44,7 @@ async def store_result(context: Context, node: Account, header: ShareHeader, dat
         raise BadShare("the bytes are not those of the signed hash and size; deliver the share again")
     await context.results.put(data)
     async with context.database.transaction() as session:
-        query, participant = await part_of(session, header.query_id, node)
+        query, participant = await part_of(session, header.query_id, node, lock=True)
         _check_place(query, participant, header)
         kept = await _keep(session, query, participant, header)
     context.wakeups.notify(Topic.QUERIES)

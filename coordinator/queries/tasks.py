@@ -102,7 +102,9 @@ class Reconciler:
 
     async def _reconcile(self, query_id: str) -> str:
         async with self._context.database.transaction() as session:
-            query = await session.get(Query, query_id, with_for_update={"skip_locked": True})
+            query = await session.get(
+                Query, query_id, with_for_update={"skip_locked": True, "key_share": True}
+            )
             if query is None:
                 return ""
             now = await repository.now(session)

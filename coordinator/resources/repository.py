@@ -25,7 +25,7 @@ async def lock_capacities(session: AsyncSession, nodes: Collection[str]) -> dict
         .outerjoin(NodeLiveness, col(NodeLiveness.account) == col(Node.account))
         .where(col(Node.account).in_(nodes))
         .order_by(col(Node.account))
-        .with_for_update(of=Node)
+        .with_for_update(of=Node, key_share=True)
     )
     return {node.account: _capacity(node, liveness) for node, liveness in rows}
 
