@@ -18,7 +18,7 @@ from soterone.client.orders import check_order
 from soterone.client.query import Query
 from soterone.client.transport import Transport
 from soterone.crypto.accounts import Wallet, account
-from soterone.crypto.messages import query_id_of, sign
+from soterone.crypto.messages import QueryOrder, query_id_of, sign
 from soterone.crypto.sealing import ResultKey
 from soterone.crypto.siwe import parse_sign_in, sign_in_digest
 from soterone.domain.ids import Account, hash_bytes
@@ -134,10 +134,14 @@ class Customer:
                 return
 
     def submit(self, spec: QuerySpec, timers: TimerWishes | None = None) -> Query:
-        """Propose a query, check the order that comes back, sign it and launch it.
+        """Propose a query and launch it; errors as `propose` and `launch`."""
+        return self.launch(self.propose(spec, timers))
+
+    def propose(self, spec: QuerySpec, timers: TimerWishes | None = None) -> QueryOrder:
+        """Reserve the nodes of a query, check the order that comes back and return it unsigned.
 
         Waits until every participant has answered. Refused says who refused and why; Untrustworthy means that
-        the coordinator proposed something else than was asked, and nothing was signed.
+        the coordinator proposed something else than was asked.
         """
         key = ResultKey.new()
         request = ProposalRequest(
@@ -145,15 +149,22 @@ class Customer:
         )
         owners = self._owners_of(spec)
         proposal = self.transport.post("queries/proposals", request, Proposal, PROPOSAL_SECONDS)
-        ledger = self.connection.ledger_domain
-        expected_id = query_id_of(ledger, self.account, hash_bytes(proposal.order.salt))
+        expected_id = query_id_of(
+            self.connection.ledger_domain, self.account, hash_bytes(proposal.order.salt)
+        )
         order = check_order(request, proposal, owners, self.account, expected_id, time.time())
         self.connection.keyring.keep(expected_id, key, proposal.order)
+        return order
+
+    def launch(self, order: QueryOrder) -> Query:
+        """Sign a proposed order and have it carried out; the same again is harmless, also after Unreachable."""
+        ledger = self.connection.ledger_domain
+        identifier = query_id_of(ledger, self.account, order.salt)
         signature = sign(self.connection.wallet, ledger, order)
         signed_at = time.monotonic()
-        launch = LaunchRequest(query_id=expected_id, signature=f"0x{signature.hex()}")
+        launch = LaunchRequest(query_id=identifier, signature=f"0x{signature.hex()}")
         self.transport.post("queries", launch, Accepted)
-        return Query(expected_id, self.connection, signed_at)
+        return Query(identifier, self.connection, signed_at)
 
     def query(self, identifier: str) -> Query:
         """Return the handle of one of this customer's queries."""
