@@ -1,8 +1,9 @@
 """Offers: what the stream services push to agents, and what agents answer by their policy."""
 
+import json
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -10,13 +11,16 @@ from coordinator.context import Context
 from coordinator.database import database_now
 from coordinator.models.queries import Offer, OfferState
 from coordinator.queries import repository
-from coordinator.queries.schemas import OfferAnswer, PendingOffer, PendingRelease
+from coordinator.queries.schemas import OfferAnswer, OfferNews, PendingOffer, PendingRelease
 from coordinator.queries.sessions import session_of
 from coordinator.wakeups import Topic
 from soterone.domain.ids import Account, QueryId
 from soterone.domain.text import printable
 
 _SENTENCE_LENGTH = 500
+
+RELEASE_SECONDS = 600.0
+"""How long after an offer ran out its node is still told that it was taken back."""
 
 
 async def ask(session: AsyncSession, query_id: str, nodes: Sequence[str], expires_in_seconds: float) -> None:
@@ -50,6 +54,25 @@ async def drop(session: AsyncSession, query_id: str) -> None:
     await session.execute(
         update(Offer).where(col(Offer.query_id) == query_id).values(state=OfferState.DROPPED)
     )
+
+
+async def news(session: AsyncSession) -> list[OfferNews]:
+    """Return whom the stream services have something to tell: one query over an index, which finds nothing mostly.
+
+    A release that was not told for `RELEASE_SECONDS` is none any more: the agent has let go of the offer by itself.
+    """
+    found = await session.execute(
+        select(col(Offer.node), col(Offer.query_id), col(Offer.state)).where(
+            col(Offer.expires_at) > database_now() - RELEASE_SECONDS,
+            or_(
+                and_(col(Offer.state) == OfferState.ASKED, col(Offer.expires_at) > database_now()),
+                col(Offer.state) == OfferState.RELEASED,
+            ),
+        )
+    )
+    return [
+        OfferNews(Account(node), QueryId(query), state == OfferState.RELEASED) for node, query, state in found
+    ]
 
 
 async def pending_offers(session: AsyncSession, nodes: Collection[Account]) -> list[PendingOffer]:
@@ -101,7 +124,10 @@ async def answer_offer(context: Context, node: Account, answer: OfferAnswer) -> 
                 col(Offer.state) == OfferState.ASKED,
             )
             .values(
-                state=state, sentence=printable(answer.sentence, _SENTENCE_LENGTH), answered_at=database_now()
+                state=state,
+                sentence=printable(answer.sentence, _SENTENCE_LENGTH),
+                accepted_operators_json=json.dumps(answer.accepted_operators),
+                answered_at=database_now(),
             )
         )
     context.wakeups.notify(Topic.ANSWERS)

@@ -30,6 +30,18 @@ class FailureNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class LossNotice:
+    """A participant's signed LossReport; `unlinked`: the two could not compute together, though both may live."""
+
+    query_id: QueryId
+    generation: int
+    lost: Account
+    deadline: int
+    signature: bytes
+    unlinked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ShareHeader:
     """What a node claims of the bytes that it delivers."""
 
@@ -52,11 +64,15 @@ class CleanupNotice:
 
 @dataclass(frozen=True, slots=True)
 class OfferAnswer:
-    """A node's answer to a reservation; `sentence` says why not."""
+    """A node's answer to a reservation; `sentence` says why not.
+
+    `accepted_operators`: whose MPC nodes an owner accepts; empty: anybody's.
+    """
 
     query_id: QueryId
     accepted: bool
     sentence: str = ""
+    accepted_operators: tuple[Account, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,15 @@ class Session:
     members: tuple[SessionMember, ...]
     result_key: bytes
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferNews:
+    """That there is an offer to push to a node, or a release."""
+
+    node: Account
+    query_id: QueryId
+    released: bool
 
 
 @dataclass(frozen=True, slots=True)

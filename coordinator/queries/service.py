@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coordinator.context import Context
-from coordinator.models.queries import CONSTANTS_RANK, Participant, Query, StoredShare
+from coordinator.models.queries import CONSTANTS_RANK, Participant, Query, QueryEventRow, StoredShare
 from coordinator.queries import repository
 from coordinator.queries.errors import AlreadyEnded, NotYet, UnknownQuery
 from coordinator.queries.launches import cancel, give_feedback, launch
-from coordinator.queries.offers import answer_offer, mark_released, pending_offers, pending_releases
+from coordinator.queries.offers import answer_offer, mark_released, news, pending_offers, pending_releases
 from coordinator.queries.proposals import propose
 from coordinator.queries.reports import describe_session, record_cleanup, record_failure, record_progress
 from coordinator.queries.results import check_header, store_result
 from coordinator.queries.statistics import jobs_of, unfinished_of, usage_of
 from coordinator.queries.views import query_event, query_view
+from coordinator.retries import persistently
 from coordinator.wakeups import Topic
 from soterone.domain.ids import Account
 from soterone.domain.lifecycle import Stage
@@ -33,6 +34,7 @@ __all__ = [
     "launch",
     "list_queries",
     "mark_released",
+    "news",
     "pending_offers",
     "pending_releases",
     "propose",
@@ -71,14 +73,23 @@ async def events(context: Context, customer: Account, query_id: str, after: int)
     """
     with context.wakeups.listen(Topic.QUERIES, Topic.CHAIN) as bell:
         while True:
-            async with context.database.reading() as session:
-                await _own(session, customer, query_id)
-                rows = await repository.events_after(session, query_id, after)
+            rows = await persistently(
+                lambda: _events_after(context, customer, query_id, after),  # noqa: B023 - awaited at once
+                harmless=True,
+            )
             for row in rows:
                 after = row.sequence
                 yield query_event(row)
             if not rows:
                 await bell.wait(context.limits.event_poll_seconds)
+
+
+async def _events_after(
+    context: Context, customer: Account, query_id: str, after: int
+) -> list[QueryEventRow]:
+    async with context.database.reading() as session:
+        await _own(session, customer, query_id)
+        return await repository.events_after(session, query_id, after)
 
 
 async def result(context: Context, customer: Account, query_id: str) -> ResultView:

@@ -1,16 +1,14 @@
 """The service of registered nodes. Each handler parses, calls one manager, answers; the guard has authorised."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coordinator.context import Context
 from coordinator.datasets import service as datasets
-from coordinator.errors import CoordinatorError, Malformed, TooLarge
+from coordinator.errors import Malformed, TooLarge
 from coordinator.nodes import service as nodes
 from coordinator.nodes.errors import TakesPart
 from coordinator.queries import service as queries
@@ -19,12 +17,10 @@ from coordinator.quota import Quota
 from coordinator.rpc import wire
 from coordinator.rpc.guard import calling_node
 from coordinator.rpc.heartbeats import HeartbeatWriter
-from coordinator.rpc.streams import AgentStream, Streams
+from coordinator.rpc.streams import Streams
 from soterone.domain.ids import Account
 from soterone.rpc.generated import coordinator_pb2 as pb
 from soterone.rpc.generated import coordinator_pb2_grpc
-
-_log = structlog.get_logger()
 
 Call = grpc.aio.ServicerContext[Any, Any]
 
@@ -38,32 +34,18 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
         self._heartbeats = heartbeats
         self._deliveries = Quota(1, "delivery of a node to a query")
 
-    async def Connect(
-        self, request_iterator: AsyncIterator[pb.AgentMessage], context: Call
-    ) -> AsyncIterator[pb.CoordinatorMessage]:
-        """Hold the node's stream: heartbeats and answers up, acknowledgements and offers down."""
-        with self._streams.open(calling_node()) as stream:
-            reader = asyncio.create_task(self._read(stream, request_iterator))
-            try:
-                async for message in stream.messages():
-                    yield message
-            finally:
-                reader.cancel()
+    async def Connect(self, request_iterator: AsyncIterator[pb.AgentMessage], context: Call) -> None:  # type: ignore[override]
+        """Hold the node's stream: heartbeats and answers up, acknowledgements and offers down.
 
-    async def _read(self, stream: AgentStream, messages: AsyncIterator[pb.AgentMessage]) -> None:
-        try:
-            async for message in messages:
+        The next message is read once the last one is dealt with, so an agent cannot pile up work here.
+        """
+        with self._streams.open(calling_node(), context.write) as stream:
+            while (message := await context.read()) is not grpc.aio.EOF:
                 if message.HasField("heartbeat"):
-                    beat = wire.beat_from(stream.account, message.heartbeat)
-                    self._heartbeats.add(stream, message.sequence, beat)
+                    await self._heartbeats.keep(wire.beat_from(stream.account, message.heartbeat))
+                    await stream.send(_acknowledgement(message.sequence))
                 elif message.HasField("offer_answer"):
                     await self._answer(stream.account, message.offer_answer)
-        except CoordinatorError as refusal:
-            stream.end(refusal)
-        except Exception:
-            _log.exception("agent_stream_failed", node=stream.account)
-        finally:
-            stream.end()
 
     async def _answer(self, node: Account, answer: pb.OfferAnswer) -> None:
         await queries.answer_offer(self._context, node, wire.answer_from(answer))
@@ -129,6 +111,10 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
 
         wish = wire.unregistration_from(node, request)
         return pb.UnregisterReply(transaction_hash=await nodes.unregister(self._context, wish, check_free))
+
+
+def _acknowledgement(sequence: int) -> pb.CoordinatorMessage:
+    return pb.CoordinatorMessage(ack=pb.HeartbeatAck(sequence=sequence))
 
 
 async def _collect(header: ShareHeader, start: bytes, chunks: AsyncIterator[pb.ResultChunk]) -> bytes:

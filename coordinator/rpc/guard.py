@@ -1,7 +1,7 @@
 """Stands before every RPC: finds the node behind the caller's certificate, applies the table of permissions and
 turns refusals into gRPC codes with their sentence."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,6 +14,7 @@ from coordinator.models.nodes import Node, NodeStatus
 from coordinator.nodes import repository
 from coordinator.nodes.errors import NotActive, UnknownCertificate, WrongRole
 from coordinator.permissions import Caller, rule_for
+from coordinator.retries import persistently
 from soterone.domain.ids import Account, hash32
 from soterone.domain.roles import Role
 from soterone.rpc.channels import caller_key_hash
@@ -56,8 +57,11 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def single(request: Any, call: Call) -> Any:
             try:
-                _node.set(await self.admit(method, call))
-                answer = await inner(request, call)
+                _node.set(await persistently(lambda: self.admit(method, call), harmless=True))
+                if handler.request_streaming:
+                    answer = await inner(request, call)
+                else:
+                    answer = await persistently(lambda: inner(request, call), harmless=True)
             except Exception as error:
                 await self._refuse(method, call, error)
             self._context.metrics.calls.labels(method, "OK").inc()
@@ -71,11 +75,10 @@ class Guard(grpc.aio.ServerInterceptor):
         return make(single, handler.request_deserializer, handler.response_serializer)
 
     def _streaming(self, method: str, handler: Any) -> Any:
-        async def streaming(requests: Any, call: Call) -> AsyncIterator[Any]:
+        async def streaming(requests: Any, call: Call) -> None:
             try:
                 _node.set(await self.admit(method, call))
-                async for message in handler.stream_stream(requests, call):
-                    yield message
+                await handler.stream_stream(requests, call)
             except Exception as error:
                 await self._refuse(method, call, error)
 

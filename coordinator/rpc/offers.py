@@ -5,14 +5,12 @@ import asyncio
 import structlog
 
 from coordinator.context import Context
-from coordinator.nodes import repository as nodes
-from coordinator.nodes.errors import NotActive
 from coordinator.queries import service as queries
 from coordinator.queries.schemas import PendingOffer, PendingRelease
 from coordinator.rpc import wire
 from coordinator.rpc.streams import Streams
 from coordinator.wakeups import Topic
-from soterone.domain.ids import hash_bytes
+from soterone.domain.ids import Account, QueryId, hash_bytes
 from soterone.rpc.generated import coordinator_pb2 as pb
 
 _log = structlog.get_logger()
@@ -27,7 +25,7 @@ class OfferPusher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look at each wake-up and every `offer_poll_seconds` until stopped."""
-        with self._context.wakeups.listen(Topic.OFFERS, Topic.NODES) as bell:
+        with self._context.wakeups.listen(Topic.OFFERS) as bell:
             while not stop.is_set():
                 try:
                     await self.look()
@@ -37,24 +35,29 @@ class OfferPusher:
                 await bell.wait(self._context.settings.offer_poll_seconds)
 
     async def look(self) -> None:
-        """Push what is new, and end the streams of nodes that may not take part any more."""
-        accounts = self._streams.accounts()
-        if not accounts:
+        """Push what is new to the agents that are connected here."""
+        if not len(self._streams):
             return
         async with self._context.database.reading() as session:
-            inactive = await nodes.inactive_among(session, accounts)
-            offers = await queries.pending_offers(session, accounts)
-            releases = await queries.pending_releases(session, accounts)
-        for account in accounts:
-            stream = self._streams.of(account)
-            if stream is not None and account in inactive:
-                stream.end(NotActive(account, "not active any more"))
-        open_offers = {(offer.node, offer.session.query_id) for offer in offers}
-        for stream in self._streams:
-            stream.told = {name for name in stream.told if (stream.account, name) in open_offers}
+            news = await queries.news(session)
+            asked = {(one.node, one.query_id) for one in news if not one.released}
+            untold = {node for node, name in asked if self._untold(node, name)}
+            released = {one.node for one in news if one.released and self._streams.of(one.node)}
+            offers = await queries.pending_offers(session, untold) if untold else []
+            releases = await queries.pending_releases(session, released) if released else []
+        self._forget_all_but(asked)
         for offer in offers:
             self._offer(offer)
         await self._release(releases)
+
+    def _untold(self, node: Account, name: QueryId) -> bool:
+        stream = self._streams.of(node)
+        return stream is not None and name not in stream.told
+
+    def _forget_all_but(self, asked: set[tuple[Account, QueryId]]) -> None:
+        for stream in self._streams:
+            if stream.told:
+                stream.told = {name for name in stream.told if (stream.account, name) in asked}
 
     def _offer(self, offer: PendingOffer) -> None:
         stream, name = self._streams.of(offer.node), offer.session.query_id

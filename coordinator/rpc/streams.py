@@ -1,12 +1,15 @@
 """The open streams of agents: one a node, the newest wins, and what waits to be sent is bounded."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import grpc
+
 from coordinator.errors import Conflict, CoordinatorError, TooMany
-from soterone.domain.ids import Account
+from soterone.domain.ids import Account, QueryId
 from soterone.rpc.generated import coordinator_pb2 as pb
 
 MAX_WAITING: Final = 64
@@ -23,54 +26,61 @@ class ReplacedStream(Conflict):
 
 
 class AgentStream:
-    """What waits to be sent to one agent: the latest acknowledgement, and a few offers."""
+    """What goes down to one agent, message by message: gRPC takes one at a time.
 
-    def __init__(self, account: Account) -> None:
+    It belongs to the task that made it, which reads the agent's messages; `end` ends that task.
+    """
+
+    def __init__(self, account: Account, write: Callable[[pb.CoordinatorMessage], Awaitable[None]]) -> None:
         self.account = account
-        self.told: set[str] = set()
-        self._acknowledged = 0
-        self._waiting: list[pb.CoordinatorMessage] = []
-        self._wake = asyncio.Event()
-        self._end: CoordinatorError | None = None
-        self._over = False
+        self.told: set[QueryId] = set()
+        self.ended = False
+        self.refusal: CoordinatorError | None = None
+        self._write = write
+        self._writing = asyncio.Lock()
+        self._waiting: deque[pb.CoordinatorMessage] = deque()
+        self._pusher: asyncio.Task[None] | None = None
+        self._reader = asyncio.current_task()
 
     @property
     def has_room(self) -> bool:
         """Whether one more offer or release may wait here."""
         return len(self._waiting) < MAX_WAITING
 
-    def acknowledge(self, sequence: int) -> None:
-        """Tell the agent that every heartbeat up to this one is durable."""
-        self._acknowledged = sequence
-        self._wake.set()
+    async def send(self, message: pb.CoordinatorMessage) -> None:
+        """Send now, and wait until the connection has taken it."""
+        async with self._writing:
+            await self._write(message)
 
     def push(self, message: pb.CoordinatorMessage) -> None:
-        """Send an offer or a release; TooMany when the agent reads too slowly."""
+        """Send an offer or a release soon; TooMany when the agent reads too slowly."""
         if not self.has_room:
             raise TooMany("the agent does not read its stream")
         self._waiting.append(message)
-        self._wake.set()
+        if self._pusher is None:
+            self._pusher = asyncio.create_task(self._push_all())
 
     def end(self, refusal: CoordinatorError | None = None) -> None:
-        """End the stream, for a reason or because the agent ended its side."""
-        self._end, self._over = self._end or refusal, True
-        self._wake.set()
+        """End the stream, for a reason or because the service stops. The first call counts."""
+        if not self.ended:
+            self.ended, self.refusal = True, refusal
+            if self._reader is not None:
+                self._reader.cancel()
 
-    async def messages(self) -> AsyncIterator[pb.CoordinatorMessage]:
-        """Yield what is to be sent until the stream ends; raises the refusal that ended it."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if self._end is not None:
-                raise self._end
-            if self._acknowledged:
-                sequence, self._acknowledged = self._acknowledged, 0
-                yield pb.CoordinatorMessage(ack=pb.HeartbeatAck(sequence=sequence))
-            waiting, self._waiting = self._waiting, []
-            for message in waiting:
-                yield message
-            if self._over:
-                return
+    def close(self) -> None:
+        """Forget what waits: nobody reads it any more."""
+        self._waiting.clear()
+        if self._pusher is not None:
+            self._pusher.cancel()
+
+    async def _push_all(self) -> None:
+        try:
+            while self._waiting:
+                await self.send(self._waiting.popleft())
+        except grpc.RpcError:
+            self._waiting.clear()
+        finally:
+            self._pusher = None
 
 
 class Streams:
@@ -94,16 +104,34 @@ class Streams:
         return self._open.get(account)
 
     @contextmanager
-    def open(self, account: Account) -> Iterator[AgentStream]:
-        """Yield a new stream for a node; an older one of the same node ends with ReplacedStream."""
-        stream = AgentStream(account)
+    def open(
+        self, account: Account, write: Callable[[pb.CoordinatorMessage], Awaitable[None]]
+    ) -> Iterator[AgentStream]:
+        """Yield a new stream for a node; an older one of the same node ends with ReplacedStream.
+
+        The block ends with the refusal that ended the stream, and quietly when it ended without one.
+        """
+        stream = AgentStream(account, write)
         older = self._open.get(account)
         self._open[account] = stream
         if older is not None:
             older.end(ReplacedStream())
         try:
             yield stream
+        except asyncio.CancelledError:
+            _take_ending(stream)
         finally:
-            stream.end()
+            stream.ended = True
+            stream.close()
             if self._open.get(account) is stream:
                 del self._open[account]
+
+
+def _take_ending(stream: AgentStream) -> None:
+    """Tell the end of a stream by ourselves from a call that gRPC cancelled because the agent is gone."""
+    task = asyncio.current_task()
+    if not stream.ended or task is None:
+        raise asyncio.CancelledError
+    task.uncancel()
+    if stream.refusal is not None:
+        raise stream.refusal

@@ -24,9 +24,9 @@ _CLIENT_OPTIONS = (
     *_KEEPALIVE,
     *_SIZES,
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 _SERVER_OPTIONS = (
     *_KEEPALIVE,
@@ -35,7 +35,6 @@ _SERVER_OPTIONS = (
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
     ("grpc.max_metadata_size", 16_384),
-    ("grpc.so_reuseport", 0),
 )
 
 
@@ -67,9 +66,15 @@ def peer_channel(endpoint: str, peer_certificate_pem: bytes, identity: TlsIdenti
     return grpc.aio.secure_channel(endpoint, credentials, options=options)
 
 
-def server(interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> grpc.aio.Server:
-    """Return a server with bounded messages, metadata and pending calls; add servicers, then bind it."""
-    return grpc.aio.server(options=_SERVER_OPTIONS, interceptors=list(interceptors))
+def server(
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (), *, shares_port: bool = False
+) -> grpc.aio.Server:
+    """Return a server with bounded messages, metadata and pending calls; add servicers, then bind it.
+
+    Servers of several processes that share a port are given its connections in turn.
+    """
+    options = (*_SERVER_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
+    return grpc.aio.server(options=options, interceptors=list(interceptors))
 
 
 def bind(server: grpc.aio.Server, address: str, identity: TlsIdentity, client_ca_pem: bytes | None) -> int:
