@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,8 +40,9 @@ _OPTIONS = {
 class Postgres:
     """One server whose log is `postgres.log` in a folder; `start` after a `kill` finds what was committed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._options = {**_OPTIONS, **(options or {})}
         self._data = Path(tempfile.mkdtemp(prefix="soterone-postgres-"))
         self._password = secrets.token_urlsafe(24)
         self._port = 0
@@ -99,7 +100,7 @@ class Postgres:
             raise ProcessError(f"initdb failed: {made.stderr.strip()[-500:]}")
 
     def _server(self) -> Process:
-        options = [f"-c{name}={value}" for name, value in _OPTIONS.items()]
+        options = [f"-c{name}={value}" for name, value in self._options.items()]
         command = [
             str(_binary("postgres")),
             "-D",
