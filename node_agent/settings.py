@@ -47,6 +47,7 @@ class AgentSettings(BaseSettings):
     password_file: Path
     max_sessions: int | None = Field(None, ge=1, le=64)
     engine_ports: tuple[int, int] = (20_000, 31_999)
+    engine_silence_seconds: float = Field(8.0, ge=1, le=600)
     chain_poll_seconds: float = Field(1.0, gt=0, le=60)
     confirmations: int = Field(1, ge=1, le=1000)
 
@@ -58,7 +59,11 @@ class AgentSettings(BaseSettings):
     def limits(self, profile: NodeProfile) -> SessionLimits:
         """Return what sessions may use: as many at once as there are cores, and a gibibyte of memory for each."""
         fits = min(profile.cpu_cores, profile.memory_bytes // _SESSION_MEMORY_BYTES)
-        return SessionLimits(max_sessions=self.max_sessions or max(1, fits), engine_ports=self.engine_ports)
+        return SessionLimits(
+            max_sessions=self.max_sessions or max(1, fits),
+            engine_ports=self.engine_ports,
+            engine_silence_seconds=self.engine_silence_seconds,
+        )
 
     @classmethod
     def settings_customise_sources(

@@ -69,7 +69,7 @@ class Link:
     rank: int
     parties: tuple[Party, ...]
     private_key_pem: str = field(repr=False)
-    silence_seconds: float = 15.0
+    silence_seconds: float = 8.0
     connect_seconds: float = 30.0
 
 
@@ -186,10 +186,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one engine process may use: resident memory, wall time from the job's start, CPU niceness."""
+    """What one engine process may use: resident memory, wall time from the job's start, CPU niceness.
+
+    `link_seconds` is the wall time until it has linked, or has lent: an engine that hangs before is missed by nobody.
+    """
 
     memory_bytes: int = 4 * 2**30
     seconds: float = 3600.0
+    link_seconds: float = 120.0
     nice: int = 5
 
 

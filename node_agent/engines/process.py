@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -73,8 +74,9 @@ class EngineProcess:
                 return await self._talk(job, on_progress)
         except TimeoutError as error:
             sentence = f"The computation took longer than its limit of {self.limits.seconds:g} seconds."
-            raise EngineError(FailureReason.ENGINE_ERROR, sentence) from error
+            raise _broken(sentence) from error
         except EngineError as error:
+            await self.stop()
             await stderr
             raise Failed.of(error).error(self._stderr.decode(errors="replace")) from error
         finally:
@@ -91,29 +93,50 @@ class EngineProcess:
         await self.process.wait()
 
     async def _talk(self, job: Job, on_progress: OnProgress | None) -> JobResult:
-        stdin, stdout = self.process.stdin, self.process.stdout
-        if stdin is None or stdout is None:
+        """Hand the job over and listen until it ends; EngineError when the child never links."""
+        try:
+            async with asyncio.timeout(self.limits.link_seconds) as until_linked:
+                await self._hand_over(job)
+                async for report in self._reports():
+                    if report.result is not None:
+                        return report.result
+                    if report.failed is not None:
+                        raise report.failed.error("")
+                    if report.progress is not None:
+                        if report.progress.phase == "link":
+                            until_linked.reschedule(None)
+                        if on_progress is not None:
+                            on_progress(report.progress)
+        except TimeoutError as error:
+            sentence = f"The engine did not link within its limit of {self.limits.link_seconds:g} seconds."
+            raise _broken(sentence) from error
+        raise _broken(await self._how_it_ended())
+
+    async def _hand_over(self, job: Job) -> None:
+        stdin = self.process.stdin
+        if stdin is None:
             raise RuntimeError("an engine process without pipes")
         with contextlib.suppress(ConnectionError):
             stdin.write(JOB.dump_json(job) + b"\n")
             await stdin.drain()
-        async for line in stdout:
-            report = Report.from_line(line)
-            if report.result is not None:
-                return report.result
-            if report.failed is not None:
-                raise report.failed.error("")
-            if report.progress is not None and on_progress is not None:
-                on_progress(report.progress)
-        raise EngineError(FailureReason.ENGINE_ERROR, await self._how_it_ended())
+
+    async def _reports(self) -> AsyncIterator[Report]:
+        """Yield the child's reports until it ends, a last line cut short left out; EngineError when one is none."""
+        stdout = self.process.stdout
+        if stdout is None:
+            raise RuntimeError("an engine process without pipes")
+        while (line := await _line(stdout)).endswith(b"\n"):
+            yield Report.from_line(line)
 
     async def _how_it_ended(self) -> str:
         code = await self.process.wait()
         if self._over_memory:
             gibibytes = self.limits.memory_bytes / 2**30
             return f"The computation needed more memory than its limit of {gibibytes:.2g} GiB."
-        how = f"signal {-code}" if code < 0 else f"exit {code}"
-        return f"The engine ended before its work was done ({how}): a computing party was probably lost."
+        if code == -signal.SIGABRT:
+            return "The engine gave up (signal 6): a computing party was probably lost."
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
+        return f"The engine {how} before its work was done: the operator's log of this query may say why."
 
     async def _keep_stderr(self) -> None:
         while self.process.stderr is not None and (chunk := await self.process.stderr.read(4096)):
@@ -127,3 +150,14 @@ class EngineProcess:
                 await asyncio.sleep(WATCH_SECONDS)
             self._over_memory = True
             await self.stop()
+
+
+async def _line(stdout: asyncio.StreamReader) -> bytes:
+    try:
+        return await stdout.readline()
+    except ValueError as error:
+        raise _broken("The engine's report has no end: the operator must check the engine's version.") from error
+
+
+def _broken(sentence: str) -> EngineError:
+    return EngineError(FailureReason.ENGINE_ERROR, sentence)
