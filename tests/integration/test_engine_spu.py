@@ -1,7 +1,6 @@
 """The SPU engine as it runs: five child processes over mutual TLS on loopback, and what ends them."""
 
 import asyncio
-import csv
 import json
 import os
 import shutil
@@ -17,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from sklearn.datasets import load_breast_cancer
+from fixtures.engine_tables import CLINIC, HOSPITAL, wdbc_owners, write_csv
 
 from node_agent.engines.base import EngineError, Limits, PrepareJob, TrainJob, TrainResult
 from node_agent.engines.scratch import private_scratch
 from node_agent.engines.spu.engine import SpuEngine
-from node_agent.tables import TableSource, read_table
+from node_agent.tables import read_table
 from scripts.bench.engine_parties import (
     LIMITS,
     Owner,
@@ -39,28 +38,6 @@ from soterone.domain.failures import FailureReason
 from soterone.domain.spec import Training
 
 TRAINING = Training(epochs=2, batch_size=64, l2=0.01, class_weight="balanced")
-HOSPITAL, CLINIC = "0x" + "A1" * 20, "0x" + "B2" * 20
-
-
-def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> TableSource:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return TableSource("csv", str(path))
-
-
-def wdbc_owners(root: Path) -> list[Owner]:
-    """Split WDBC between two owners: ids overlap in part and come in different orders, names collide."""
-    data = load_breast_cancer()
-    generator = np.random.default_rng(7)
-    ids = [f"p{number:04d}" for number in range(len(data.target))]
-    first, second = generator.permutation(569)[:520], generator.permutation(569)[:540]
-    own = [[ids[i], int(data.target[i]), *data.data[i, :10].tolist()] for i in first]
-    other = [[ids[i], *data.data[i, 10:].tolist()] for i in second]
-    names = [[f"x{number}" for number in range(count)] for count in (10, 20)]
-    return [
-        Owner(HOSPITAL, write_csv(root / "a.csv", ["id", "y", *names[0]], own), tuple(names[0]), "y"),
-        Owner(CLINIC, write_csv(root / "b.csv", ["id", *names[1]], other), tuple(names[1])),
-    ]
 
 
 @pytest.fixture
