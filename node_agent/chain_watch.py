@@ -49,10 +49,10 @@ class StoreTransaction:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def advance(self, expected: BlockRef | None, to: BlockRef) -> None:
+    async def advance(self, expected: BlockRef | None, *to: BlockRef) -> None:
         """See soterone.chain.cursor.CursorTransaction."""
         self._check(expected)
-        self.store.chain_log.advance(to)
+        self.store.chain_log.advance(*to)
 
     async def rewind(self, expected: BlockRef, to: BlockRef | None) -> None:
         """See soterone.chain.cursor.CursorTransaction; what was read after `to` is forgotten."""

@@ -22,10 +22,12 @@ class SqlCursorTransaction:
     def __init__(self, session: AsyncSession, follower: str) -> None:
         self.session, self._follower = session, follower
 
-    async def advance(self, expected: BlockRef | None, to: BlockRef) -> None:
+    async def advance(self, expected: BlockRef | None, *to: BlockRef) -> None:
         """See CursorTransaction."""
         await self._check(expected)
-        self.session.add(TrailBlock(follower=self._follower, number=to.number, hash=to.hash))
+        self.session.add_all(
+            TrailBlock(follower=self._follower, number=one.number, hash=one.hash) for one in to
+        )
         await self.session.flush()
         await self._prune()
 

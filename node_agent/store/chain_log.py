@@ -32,9 +32,11 @@ class ChainLog:
         rows = self._connection.execute("SELECT number, hash FROM trail ORDER BY number DESC")
         return [BlockRef(**dict(row)) for row in rows]
 
-    def advance(self, to: BlockRef) -> None:
-        """Move the cursor forward, and forget positions too old to matter."""
-        self._connection.execute("INSERT INTO trail VALUES (?, ?)", (to.number, to.hash))
+    def advance(self, *to: BlockRef) -> None:
+        """Move the cursor forward over these blocks, and forget positions too old to matter."""
+        self._connection.executemany(
+            "INSERT INTO trail VALUES (?, ?)", [(one.number, one.hash) for one in to]
+        )
         self._connection.execute(
             "DELETE FROM trail WHERE number NOT IN (SELECT number FROM trail ORDER BY number DESC LIMIT ?)",
             (TRAIL_BLOCKS,),

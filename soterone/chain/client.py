@@ -11,16 +11,18 @@ from typing import Any, Self
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from soterone.chain.bloom import bloom_of, may_hold
 from soterone.chain.calls import Call
 from soterone.chain.codec import decode_result, encode_call
 from soterone.chain.errors import (
     ContractMissingError,
+    OmittedLogsError,
     RevertedError,
     RpcError,
     UnknownBlockError,
     WrongChainError,
 )
-from soterone.chain.events import Event, decode
+from soterone.chain.events import Event, QueryDispatched, decode
 from soterone.chain.json_rpc import JsonRpc
 from soterone.chain.records import (
     Block,
@@ -35,6 +37,8 @@ from soterone.chain.records import (
 from soterone.domain.ids import Account, Hash32, QueryId, hash32, hash_bytes
 from soterone.domain.roles import Role
 
+_QUERY_RANGE_BLOCKS = 5_000
+_NO_SUCH_METHOD = -32601
 _ERC1271_SELECTOR = bytes.fromhex("1626ba7e")
 
 
@@ -170,19 +174,45 @@ class ChainClient:
         found = await self.rpc.batch([("eth_getBlockByNumber", (hex(one), False)) for one in numbers])
         return [Block.from_rpc(one) if one else None for one in found]
 
-    async def events_of(self, block: Block) -> tuple[Event, ...]:
-        """The contracts' events of exactly this block, in order; UnknownBlockError when it was reorganised away."""
+    async def events_in_blocks(self, blocks: Sequence[Block]) -> list[tuple[Event, ...]]:
+        """The contracts' events of exactly these blocks, each in order, in one request.
+
+        Where a header announces logs of the contracts, all receipts of the block are read and must account for every
+        bit of its Bloom filter. Errors: UnknownBlockError when one was reorganised away, OmittedLogsError.
+        """
+        requests = [self._logs_request(block) for block in blocks]
         try:
-            logs = await self.rpc.call("eth_getLogs", self._filter(blockHash=block.hash))
+            answers = await self.rpc.batch(requests)
         except RpcError as problem:
-            raise UnknownBlockError(block.hash) from problem
-        return self._decoded(logs)
+            if problem.code == _NO_SUCH_METHOD:
+                raise
+            raise UnknownBlockError(blocks[0].hash) from problem
+        return [self._complete(block, answer) for block, answer in zip(blocks, answers, strict=True)]
 
     async def events_between(self, first: int, last: int) -> tuple[Event, ...]:
         """The contracts' events of an inclusive range of heights, in order; RpcError when the range is too large
         for the node. A reorganisation meanwhile may mix branches: compare block hashes afterwards."""
         logs = await self.rpc.call("eth_getLogs", self._filter(fromBlock=hex(first), toBlock=hex(last)))
         return self._decoded(logs)
+
+    async def events_of_query(self, query_id: QueryId, last_block: int) -> tuple[Event, ...]:
+        """The QueryLedger's events of a query up to a block, in order, from its dispatch on; empty when it has none.
+        Read backwards in ranges, so that a recent query costs one request."""
+        ledger, found = self.contracts.addresses["QueryLedger"], tuple[Event, ...]()
+        last = last_block
+        while last >= self.contracts.start_block and not any(
+            isinstance(one, QueryDispatched) for one in found
+        ):
+            first = max(self.contracts.start_block, last - _QUERY_RANGE_BLOCKS + 1)
+            span = {
+                "address": ledger,
+                "topics": [None, query_id],
+                "fromBlock": hex(first),
+                "toBlock": hex(last),
+            }
+            found = (*self._decoded(await self.rpc.call("eth_getLogs", span)), *found)
+            last = first - 1
+        return found
 
     # Accounts and transactions
 
@@ -227,6 +257,24 @@ class ChainClient:
     def events_in(self, receipt: Receipt) -> tuple[Event, ...]:
         """The contracts' events of a receipt."""
         return self._decoded(receipt.logs)
+
+    def _logs_request(self, block: Block) -> tuple[str, tuple[Any, ...]]:
+        if self._announced(block):
+            return "eth_getBlockReceipts", (block.hash,)
+        return "eth_getLogs", (self._filter(blockHash=block.hash),)
+
+    def _announced(self, block: Block) -> bool:
+        return any(may_hold(block.logs_bloom, address) for address in self._names)
+
+    def _complete(self, block: Block, answer: Sequence[Mapping[str, Any]] | None) -> tuple[Event, ...]:
+        if answer is None:
+            raise UnknownBlockError(block.hash)
+        if not self._announced(block):
+            return self._decoded(answer)
+        logs = [log for receipt in answer for log in receipt["logs"]]
+        if block.logs_bloom & ~bloom_of(logs):
+            raise OmittedLogsError(block.number)
+        return self._decoded(logs)
 
     def _filter(self, **span: str) -> dict[str, Any]:
         return {"address": list(self.contracts.addresses.values()), **span}

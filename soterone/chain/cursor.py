@@ -15,8 +15,8 @@ TRAIL_BLOCKS = 256
 class CursorTransaction(Protocol):
     """One transaction of the store; what the handler writes through it commits with the cursor or not at all."""
 
-    async def advance(self, expected: BlockRef | None, to: BlockRef) -> None:
-        """Move the cursor forward and append `to` to the trail.
+    async def advance(self, expected: BlockRef | None, *to: BlockRef) -> None:
+        """Move the cursor forward to the last of `to` (ascending, at least one) and append them all to the trail.
 
         MUST raise CursorMovedError, and so write nothing, unless the cursor stands at `expected` (None: no cursor yet).
         """
@@ -62,10 +62,10 @@ class MemoryCursorTransaction:
     def __init__(self, trail: Sequence[BlockRef]) -> None:
         self.trail = list(trail)
 
-    async def advance(self, expected: BlockRef | None, to: BlockRef) -> None:
+    async def advance(self, expected: BlockRef | None, *to: BlockRef) -> None:
         """See CursorTransaction."""
         self._check(expected)
-        self.trail.append(to)
+        self.trail += to
 
     async def rewind(self, expected: BlockRef, to: BlockRef | None) -> None:
         """See CursorTransaction."""

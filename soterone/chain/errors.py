@@ -68,6 +68,17 @@ class UnknownBlockError(ChainError):
         self.block = block
 
 
+class OmittedLogsError(ChainError):
+    """The RPC does not give all logs of a block: its header announces more."""
+
+    def __init__(self, block_number: int) -> None:
+        super().__init__(
+            f"The chain's RPC leaves out logs of block {block_number} that the block's header announces. It is asked "
+            "again until it has them; use another RPC when that lasts."
+        )
+        self.block_number = block_number
+
+
 class CursorMovedError(ChainError):
     """Another follower moved the cursor meanwhile: nothing was written."""
 

@@ -1,38 +1,30 @@
 """Follows the contracts' events from a saved (number, hash) cursor through reorganisations, restarts and lost sockets.
 
-It reads by `eth_getLogs` alone; a WebSocket, when there is one, only tells it when to look.
+It reads the chain's answers alone; a WebSocket, when there is one, only tells it when to look.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import groupby
 from typing import Generic, TypeVar
 
 import structlog
 
+from soterone.chain.block_reader import BlockEvents, BlockReader
 from soterone.chain.client import ChainClient
 from soterone.chain.cursor import CursorStore, CursorTransaction, Handler
-from soterone.chain.errors import ChainError, CursorMovedError, RpcError, UnknownBlockError
-from soterone.chain.events import Event
+from soterone.chain.errors import ChainError, CursorMovedError, UnknownBlockError
 from soterone.chain.head_watch import HeadWatch
 from soterone.chain.records import Block, BlockRef
 
 _log = structlog.get_logger(__name__)
 _LAST_RETRY_SECONDS = 5.0
 _MOST_CONTRADICTIONS = 20
+_EVENTS_AT_ONCE = 100
+_STILL_SECONDS = 60.0
 
 TransactionT = TypeVar("TransactionT", bound=CursorTransaction)
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One block to hand on, or, without events, the end of a range without any."""
-
-    block: Block
-    events: tuple[Event, ...]
 
 
 class Follower(Generic[TransactionT]):
@@ -52,15 +44,17 @@ class Follower(Generic[TransactionT]):
         confirmations: int = 1,
         poll_seconds: float = 1.0,
         range_blocks: int = 5_000,
+        near_blocks: int = 1_024,
         ws_url: str | None = None,
     ) -> None:
         if confirmations < 1:
             raise ValueError("confirmations must be at least 1: a block that is mined has one")
         self._client, self._store, self._handler = client, store, handler
         self._confirmations, self._poll_seconds = confirmations, poll_seconds
-        self._range_blocks = self._most_range_blocks = range_blocks
+        self._reader = BlockReader(client, range_blocks=range_blocks, near_blocks=near_blocks)
         self._woken = asyncio.Event()
         self._heads = HeadWatch(ws_url, self.wake) if ws_url else None
+        self._said_still = False
         self.seen: Block | None = None
         self.confirmed: BlockRef | None = None
         self.last_head_at: float | None = None
@@ -68,8 +62,8 @@ class Follower(Generic[TransactionT]):
 
     @property
     def head_age_seconds(self) -> float | None:
-        """Seconds since the head last changed; None before the first. On a chain that mines on demand it may grow
-        without harm: judge health by `answer_age_seconds`."""
+        """Seconds since the head last changed, by this machine's clock; None before the first. On a chain that mines on
+        demand alone it grows without harm."""
         return None if self.last_head_at is None else time.monotonic() - self.last_head_at
 
     @property
@@ -154,16 +148,19 @@ class Follower(Generic[TransactionT]):
         if first > target:
             self.confirmed = cursor
             return False
-        for step in await self._read(first, target, head, cursor):
-            await self._hand_on(cursor, step)
-            cursor = self.confirmed = step.block.ref
+        for batch in _batches(await self._reader.read(first, target, head, cursor)):
+            await self._hand_on(cursor, batch)
+            cursor = self.confirmed = batch[-1].block.ref
         return True
 
     def _see(self, head: Block) -> None:
         if self.seen is None or self.seen.hash != head.hash:
-            self.seen, self.last_head_at = head, time.monotonic()
+            self.seen, self.last_head_at, self._said_still = head, time.monotonic(), False
             if self._heads:
                 self._heads.found_head()
+        elif (self.head_age_seconds or 0.0) > _STILL_SECONDS and not self._said_still:
+            self._said_still = True
+            _log.warning("head_stands_still", block=head.number, seconds=round(self.head_age_seconds or 0.0))
 
     async def _is_replaced(self, cursor: BlockRef, head: Block, trail: Sequence[BlockRef]) -> bool:
         """Whether the chain lost the cursor's block. A node that merely lags behind the cursor lost nothing, unless
@@ -179,6 +176,8 @@ class Follower(Generic[TransactionT]):
         return found is not None and found.hash != known.hash
 
     async def _rewind(self, cursor: BlockRef, trail: Sequence[BlockRef]) -> None:
+        """Undo what the chain lost; ContractMissingError when that includes the contracts: it is another chain."""
+        await self._client.check()
         found = await self._client.blocks([one.number for one in trail])
         kept = (
             known
@@ -194,58 +193,21 @@ class Follower(Generic[TransactionT]):
             await self._handler.undo(transaction, removed, ancestor)
             await transaction.rewind(cursor, ancestor)
 
-    async def _read(self, first: int, target: int, head: Block, cursor: BlockRef | None) -> list[_Step]:
-        """Return the blocks with events from `first` on and the range's end; UnknownBlockError when the chain changed
-        meanwhile."""
-        if first == target:
-            block = head if head.number == target else await self._known(target)
-            if cursor is not None and block.parent_hash != cursor.hash:
-                raise UnknownBlockError(cursor.hash)
-            return [_Step(block, await self._client.events_of(block))]
-        events, last = await self._events_from(first, target)
-        return await self._located(events, last, head)
-
-    async def _events_from(self, first: int, target: int) -> tuple[tuple[Event, ...], int]:
-        """Return the events from `first` to the height returned, asking for half as much whenever the node finds the
-        range too large."""
-        while True:
-            last = min(target, first + self._range_blocks - 1)
-            try:
-                events = await self._client.events_between(first, last)
-            except RpcError as problem:
-                if first == last:
-                    raise
-                self._range_blocks = (last - first + 1) // 2
-                _log.info("log_range_halved", blocks=self._range_blocks, problem=problem.message)
-            else:
-                self._range_blocks = min(self._range_blocks * 9 // 8 + 1, self._most_range_blocks)
-                return events, last
-
-    async def _located(self, events: Sequence[Event], last: int, head: Block) -> list[_Step]:
-        """Group a range's events by block. The head that was known before the logs were read is asked for again
-        after them: when it still stands, no reorganisation came between."""
-        grouped = groupby(events, key=lambda one: one.position.block_number)
-        groups = {number: tuple(group) for number, group in grouped}
-        heights = sorted({*groups, last})
-        *found, head_now = await self._client.blocks([*heights, head.number])
-        if head_now is None or head_now.hash != head.hash:
-            raise UnknownBlockError(head.hash)
-        steps = []
-        for height, block in zip(heights, found, strict=True):
-            group = groups.get(height, ())
-            if block is None or any(one.position.block_hash != block.hash for one in group):
-                raise UnknownBlockError(height)
-            steps.append(_Step(block, group))
-        return steps
-
-    async def _known(self, number: int) -> Block:
-        block = await self._client.block(number)
-        if block is None:
-            raise UnknownBlockError(number)
-        return block
-
-    async def _hand_on(self, cursor: BlockRef | None, step: _Step) -> None:
+    async def _hand_on(self, cursor: BlockRef | None, read: Sequence[BlockEvents]) -> None:
+        """Hand blocks on and move the cursor over them, in one transaction."""
         async with self._store.begin() as transaction:
-            if step.events:
-                await self._handler.apply(transaction, step.block, step.events)
-            await transaction.advance(cursor, step.block.ref)
+            for one in read:
+                if one.events:
+                    await self._handler.apply(transaction, one.block, one.events)
+            await transaction.advance(cursor, *(one.block.ref for one in read))
+
+
+def _batches(read: Sequence[BlockEvents]) -> Iterator[list[BlockEvents]]:
+    """Split what was read so that no transaction holds the store for long; a block is never divided."""
+    batch: list[BlockEvents] = []
+    for one in read:
+        if batch and sum(len(earlier.events) for earlier in batch) + len(one.events) > _EVENTS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(one)
+    yield batch

@@ -77,13 +77,15 @@ class BlockRef:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The head of a block; `timestamp` in seconds since 1970."""
+    """The head of a block; `timestamp` in seconds since 1970, `logs_bloom` as `soterone.chain.bloom` reads it (0 on
+    chains without)."""
 
     number: int
     hash: Hash32
     parent_hash: Hash32
     timestamp: int
     base_fee_wei: int
+    logs_bloom: int = 0
 
     @classmethod
     def from_rpc(cls, found: Mapping[str, Any]) -> Self:
@@ -94,6 +96,7 @@ class Block:
             hash32(found["parentHash"]),
             int(found["timestamp"], 16),
             int(found.get("baseFeePerGas") or "0x0", 16),
+            int(found.get("logsBloom") or "0x0", 16),
         )
 
     @property

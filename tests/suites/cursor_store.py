@@ -28,9 +28,9 @@ class CursorStoreSuite(ABC):
     async def make(self, request: pytest.FixtureRequest) -> CursorStore[Any]:
         """Return an empty store; `request.getfixturevalue` gives what it needs."""
 
-    async def advance(self, expected: BlockRef | None, to: BlockRef) -> None:
+    async def advance(self, expected: BlockRef | None, *to: BlockRef) -> None:
         async with self.store.begin() as transaction:
-            await transaction.advance(expected, to)
+            await transaction.advance(expected, *to)
 
     async def rewind(self, expected: BlockRef, to: BlockRef | None) -> None:
         async with self.store.begin() as transaction:
@@ -59,6 +59,17 @@ class CursorStoreSuite(ABC):
         assert list(await self.store.trail()) == [ref(2), ref(1)]
         await self.advance(ref(2), ref(3, branch=1))
         assert list(await self.store.trail()) == [ref(3, branch=1), ref(2), ref(1)]
+
+    async def test_many_blocks_in_one_transaction(self) -> None:
+        await self.advance(None, ref(1), ref(2), ref(5))
+        assert list(await self.store.trail()) == [ref(5), ref(2), ref(1)]
+        await self.advance(ref(5), *(ref(number) for number in range(6, TRAIL_BLOCKS + 20)))
+        assert next(iter(await self.store.trail())) == ref(TRAIL_BLOCKS + 19)
+        assert TRAIL_BLOCKS <= len(await self.store.trail()) <= 2 * TRAIL_BLOCKS
+        with pytest.raises(CursorMovedError):
+            await self.advance(ref(5), ref(TRAIL_BLOCKS + 20), ref(TRAIL_BLOCKS + 21))
+        await self.rewind(ref(TRAIL_BLOCKS + 19), ref(TRAIL_BLOCKS + 10))
+        assert next(iter(await self.store.trail())) == ref(TRAIL_BLOCKS + 10)
 
     async def test_a_rewind_before_everything(self) -> None:
         await self.advance(None, ref(1))

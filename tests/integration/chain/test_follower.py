@@ -2,80 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from fixtures.chain import Anvil
-from nodes import mined, registering, signed
+from following import Journal, Relay, following, register, until
+from nodes import registering, signed
 
 from soterone.chain.client import ChainClient
 from soterone.chain.cursor import InMemoryCursorStore, MemoryCursorTransaction
 from soterone.chain.errors import CursorMovedError, RpcError
-from soterone.chain.events import Event, NodeRegistered
 from soterone.chain.follower import Follower
 from soterone.chain.json_rpc import JsonRpc
-from soterone.chain.records import Block, BlockRef
 from soterone.crypto.accounts import Signer
 from soterone.domain.roles import Role
-
-
-class Journal:
-    """A handler that keeps what stands, in order; applied events leave it when they are undone."""
-
-    def __init__(self) -> None:
-        self.applied: list[tuple[Block, Event, float]] = []
-        self.undone: list[BlockRef | None] = []
-        self.fail_once = False
-
-    async def apply(
-        self, transaction: MemoryCursorTransaction, block: Block, events: Sequence[Event]
-    ) -> None:
-        if self.fail_once:
-            self.fail_once = False
-            raise OSError("the disk is full")
-        self.applied += [(block, event, time.monotonic()) for event in events]
-
-    async def undo(
-        self, transaction: MemoryCursorTransaction, removed: Sequence[BlockRef], ancestor: BlockRef | None
-    ) -> None:
-        self.undone.append(ancestor)
-        gone = {one.hash for one in removed}
-        self.applied = [one for one in self.applied if one[0].hash not in gone]
-
-    @property
-    def nodes(self) -> list[str]:
-        return [event.node for _, event, _ in self.applied if isinstance(event, NodeRegistered)]
-
-
-class Following:
-    """A follower that runs, with its store and journal."""
-
-    def __init__(self, client: ChainClient, **options: Any) -> None:
-        self.store, self.journal, self.stop = InMemoryCursorStore(), Journal(), asyncio.Event()
-        self.follower = Follower(client, self.store, self.journal, **options)
-
-
-@asynccontextmanager
-async def following(client: ChainClient, **options: Any) -> AsyncIterator[Following]:
-    running = Following(client, **options)
-    task = asyncio.create_task(running.follower.run(running.stop))
-    try:
-        yield running
-    finally:
-        running.stop.set()
-        await asyncio.wait_for(task, 5)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (the condition is a reading of many things)
-            await asyncio.sleep(0.005)
-
-
-async def register(chain: ChainClient, node: Signer) -> None:
-    await mined(chain, node, registering(chain, node, Role.MPC_NODE))
 
 
 async def test_backfill_and_new_events_arrive_once_and_in_order(
@@ -200,49 +141,6 @@ async def test_asking_goes_on_when_the_websocket_is_refused(
         assert not running.follower.head_watch_connected
 
 
-class Relay:
-    """A TCP relay to a node's WebSocket that can stop passing anything on, or drop every connection."""
-
-    def __init__(self, port: int) -> None:
-        self._target, self._writers = port, list[asyncio.StreamWriter]()
-        self.frozen, self.connections = False, 0
-
-    async def start(self) -> str:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def drop(self) -> None:
-        for writer in self._writers:
-            writer.close()
-
-    async def close(self) -> None:
-        self._server.close()
-        await self.drop()
-        await self._server.wait_closed()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections, self.frozen = self.connections + 1, False
-        node_reader, node_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers += [writer, node_writer]
-        await asyncio.gather(self._pass_on(reader, node_writer), self._pass_on(node_reader, writer))
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65_536):
-                if not self.frozen:
-                    writer.write(data)
-        except OSError:
-            pass
-        writer.close()
-
-
-@pytest.fixture
-async def relay(own_anvil: Anvil) -> AsyncIterator[Relay]:
-    made = Relay(int(own_anvil.url.rsplit(":", 1)[1]))
-    yield made
-    await made.close()
-
-
 async def test_a_dropped_websocket_is_made_again(
     own_chain: ChainClient, relay: Relay, signers: list[Signer]
 ) -> None:
@@ -293,7 +191,7 @@ async def test_ranges_are_halved_until_the_node_answers(
         await register(own_chain, node)
     async with ChainClient(narrow := NarrowRpc(own_anvil.url), own_chain.contracts) as client:
         journal = Journal()
-        await Follower(client, InMemoryCursorStore(), journal).catch_up()
+        await Follower(client, InMemoryCursorStore(), journal, near_blocks=1).catch_up()
         assert journal.nodes == [one.account for one in signers[:4]]
         assert narrow.refused > 0
 

@@ -62,13 +62,20 @@ class SimulatedChain:
         return branch[number][0] if number < len(branch) else None
 
     async def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
-        return [await self.block(number) for number in numbers]
+        """One request, in the middle of which the chain may move too."""
+        views = self._view(), self._view()
+        middle = len(numbers) // 2
+        return [views[place >= middle].get(number) for place, number in enumerate(numbers)]
 
-    async def events_of(self, block: Block) -> tuple[Event, ...]:
-        for known, events in self._moved():
-            if known.hash == block.hash:
-                return events
-        raise UnknownBlockError(block.hash)
+    def _view(self) -> dict[int, Block]:
+        return {block.number: block for block, _ in self._moved()}
+
+    async def events_in_blocks(self, blocks: Sequence[Block]) -> list[tuple[Event, ...]]:
+        standing = {known.hash: events for known, events in self._moved()}
+        for block in blocks:
+            if block.hash not in standing:
+                raise UnknownBlockError(block.hash)
+        return [standing[block.hash] for block in blocks]
 
     async def events_between(self, first: int, last: int) -> tuple[Event, ...]:
         branch = self._moved()
@@ -122,6 +129,7 @@ async def follow(seed: int, confirmations: int, rounds: int) -> None:
         journal,
         confirmations=confirmations,
         range_blocks=16,
+        near_blocks=chain.chance.choice((1, 3, 100)),
     )
     for _ in range(rounds):
         for _ in range(chain.chance.randint(0, 8)):
