@@ -20,11 +20,12 @@ def leftovers(network: Devnet, seconds: float = 10.0) -> list[str]:
 
 
 def _find(network: Devnet) -> list[str]:
-    files = [str(path) for agent in network.agents.values() for path in _files(agent)]
+    files = [str(path) for agent in network.agents.values() for path in workspace_files(agent)]
     return [*files, *_engines(network), *_reservations(network)]
 
 
-def _files(agent: Agent) -> list[Path]:
+def workspace_files(agent: Agent) -> list[Path]:
+    """Return the files of an agent's workspaces, on its disk and in memory."""
     workspaces = Workspaces.under(agent.folder, quota_bytes=0)
     folders = (workspaces.root, workspaces.scratch_root)
     return [path for folder in folders for path in folder.rglob("*") if path.is_file()]

@@ -1,0 +1,197 @@
+"""After each cell: do chain, coordinator, agents and customer agree, and is nothing left? Each looks for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from scripts.chaos.expectations import CRASHED, DID_ITS_PART, End
+from scripts.chaos.ground import Ground
+from scripts.chaos.outcome import Complaint, Verdict
+from scripts.chaos.remains import remains_of
+from scripts.chaos.watch import Watch
+from soterone.audit.auditor import audit
+from soterone.chain.client import ChainClient
+from soterone.chain.events import (
+    Event,
+    MPCUpdated,
+    QueryCleanup,
+    QueryCompleted,
+    QueryDispatched,
+    QueryFailed,
+    QuerySettled,
+)
+from soterone.client.errors import ClientError
+from soterone.client.model import Model
+from soterone.client.query import Query
+from soterone.domain.failures import FailureReason
+from soterone.domain.ids import Account
+
+_WEIGHT_TOLERANCE = 2e-3
+_ONCE = (QueryDispatched, QueryCleanup, QuerySettled)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a cell once its query is over and everybody is back. `scores` are those before the query."""
+
+    ground: Ground
+    watch: Watch
+    query: Query
+    ends: tuple[End, ...]
+    victims: tuple[Account, ...]
+    scores: dict[Account, int]
+    baseline: Model | None
+
+
+def complaints_about(facts: Facts) -> list[Complaint]:
+    """Return everything that is wrong."""
+    events = facts.watch.chain_events()
+    end = _end_of(events)
+    fitting = [one for one in facts.ends if _same(one, end)]
+    if not fitting:
+        expected = " or ".join(describe(one) for one in facts.ends)
+        yield_wrong = f"it {describe(end) if end else 'has no end'}; expected: it {expected}"
+        return [Complaint(Verdict.WRONG, yield_wrong), *_consistency(facts, events, end)]
+    return [*_consistency(facts, events, end), *_conduct(facts, events, fitting[0])]
+
+
+def describe(end: End) -> str:
+    """Return an end in words."""
+    if end.status == "completed":
+        return f"completed in generation {end.generation}"
+    return f"failed for reason {end.reason}" + (f" ({end.reason.name})" if end.reason else "")
+
+
+def end_on_chain(watch: Watch) -> End | None:
+    """Return how the query ended by the chain alone, None when it has not."""
+    return _end_of(watch.chain_events())
+
+
+def _consistency(facts: Facts, events: list[Event], end: End | None) -> Iterator[Complaint]:
+    yield from _twice(events)
+    yield from _told_by_coordinator(facts, events, end)
+    yield from _result(facts, end)
+    yield from _agents(facts)
+    for remains in remains_of(facts.ground):
+        yield Complaint(Verdict.WRONG, f"left behind: {remains}")
+    for contradiction in asyncio.run(_audited(facts.ground)):
+        yield Complaint(Verdict.WRONG, f"the audit says: {contradiction}")
+
+
+def _end_of(events: Iterable[Event]) -> End | None:
+    for event in events:
+        if isinstance(event, QueryCompleted):
+            return End("completed", event.generation)
+        if isinstance(event, QueryFailed):
+            return End("failed", reason=FailureReason(event.reason))
+    return None
+
+
+def _same(expected: End, found: End | None) -> bool:
+    return found is not None and (expected.status, expected.generation, expected.reason) == (
+        found.status,
+        found.generation,
+        found.reason,
+    )
+
+
+def _twice(events: list[Event]) -> Iterator[Complaint]:
+    counted = Counter(type(event) for event in events)
+    for kind in _ONCE:
+        if counted[kind] != 1:
+            verdict = Verdict.DOUBLED if counted[kind] else Verdict.STUCK
+            yield Complaint(verdict, f"{kind.__name__} stands {counted[kind]} times on chain")
+    if counted[QueryCompleted] + counted[QueryFailed] > 1:
+        yield Complaint(Verdict.DOUBLED, "the query ended twice on chain")
+    generations = [event.generation for event in events if isinstance(event, MPCUpdated)]
+    if generations != list(range(1, len(generations) + 1)):
+        yield Complaint(Verdict.DOUBLED, f"MPCUpdated tells of the generations {generations}")
+
+
+def _told_by_coordinator(facts: Facts, events: list[Event], end: End | None) -> Iterator[Complaint]:
+    view = facts.query.view()
+    replaced = [event for event in events if isinstance(event, MPCUpdated)]
+    if end is not None and view.status != end.status:
+        yield Complaint(Verdict.WRONG, f"the coordinator says {view.status}, the chain {end.status}")
+    if not view.cleaned_up:
+        yield Complaint(Verdict.STUCK, "the coordinator does not call it cleaned up")
+    if view.generation != len(replaced):
+        yield Complaint(
+            Verdict.WRONG, f"the coordinator is at generation {view.generation}, not {len(replaced)}"
+        )
+    if (
+        end is not None
+        and end.reason is not None
+        and (view.failure is None or view.failure.reason != end.reason)
+    ):
+        yield Complaint(Verdict.WRONG, f"the coordinator gives as failure {view.failure}")
+    failed = next((event for event in events if isinstance(event, QueryFailed)), None)
+    if failed is not None and failed.node not in facts.victims:
+        yield Complaint(Verdict.WRONG, f"the failure names {facts.ground.name_of(failed.node)}")
+    for event in replaced:
+        if event.old_mpc not in facts.victims:
+            yield Complaint(
+                Verdict.WRONG, f"{facts.ground.name_of(event.old_mpc)} was replaced, and did not break"
+            )
+    waiting = facts.watch.rows(
+        "SELECT key, state FROM outbox WHERE business_id = :query AND state IN ('due', 'sent')"
+    )
+    for row in waiting:
+        yield Complaint(Verdict.STUCK, f"the transaction {row['key']} is {row['state']}")
+    for row in facts.watch.rows("SELECT node FROM reservations WHERE query_id = :query"):
+        yield Complaint(Verdict.WRONG, f"{facts.ground.name_of(row['node'])} is still reserved")
+
+
+def _result(facts: Facts, end: End | None) -> Iterator[Complaint]:
+    try:
+        model = facts.query.model()
+    except ClientError as error:
+        if end is not None and end.status == "completed":
+            yield Complaint(Verdict.LOST, f"the result does not open: {error}")
+        return
+    if end is None or end.status != "completed":
+        yield Complaint(Verdict.WRONG, "there is a result of a query that did not complete")
+    if facts.baseline is not None:
+        difference = max(
+            abs(model.weights[column] - facts.baseline.weights[column]) for column in model.weights
+        )
+        if not difference <= _WEIGHT_TOLERANCE:
+            yield Complaint(Verdict.WRONG, f"weights differ by {difference:.5f} from an uninterrupted run")
+
+
+def _agents(facts: Facts) -> Iterator[Complaint]:
+    for name, agent in facts.ground.network.agents.items():
+        store = f"{(agent.folder / 'agent.sqlite3').as_uri()}?mode=ro"
+        with closing(sqlite3.connect(store, uri=True)) as connection:
+            kept = connection.execute(
+                "SELECT state FROM sessions WHERE query_id = ?", (facts.query.id,)
+            ).fetchall()
+        for (state,) in kept:
+            yield Complaint(Verdict.STUCK, f"{name} still keeps the query as {state}")
+
+
+def _conduct(facts: Facts, events: list[Event], end: End) -> Iterator[Complaint]:
+    settled = next((event for event in events if isinstance(event, QuerySettled)), None)
+    if settled is None:
+        return
+    after = facts.query.connection.ledger.scores_of(list(settled.nodes))
+    for node, observed, score in zip(settled.nodes, settled.observations, after, strict=True):
+        name = facts.ground.name_of(node)
+        allowed = end.observed if node in facts.victims else {DID_ITS_PART}
+        if observed not in allowed:
+            yield Complaint(Verdict.WRONG, f"{name} was settled with {observed} %, not {sorted(allowed)}")
+        if observed == CRASHED and score >= facts.scores[node]:
+            yield Complaint(
+                Verdict.WRONG, f"{name} crashed, and its score went from {facts.scores[node]} to {score}"
+            )
+
+
+async def _audited(ground: Ground) -> list[str]:
+    async with await ChainClient.connect(ground.network.rpc_url, ground.contracts) as chain:
+        report = await audit(chain)
+    return [sentence for check in report.checks for sentence in check.contradictions]

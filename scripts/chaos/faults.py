@@ -1,0 +1,109 @@
+"""How a party breaks, and how it is mended: real signals to real processes, real cables pulled."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import psutil
+
+from scripts.chaos.cells import Fault
+from scripts.chaos.ground import Ground
+
+AWAY_SECONDS = 12.0
+"""How long a stop, a cut or the death of infrastructure lasts: twice what makes an agent count as dead."""
+
+_REORG_BLOCKS = 4
+
+
+@dataclass(slots=True)
+class Breakage:
+    """One fault at some parties. Made by `inject`; `mend` ends it, once, from whichever thread."""
+
+    ground: Ground
+    fault: Fault
+    parties: tuple[str, ...]
+    at: float = field(default_factory=time.time)
+    mended_at: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _timer: threading.Timer | None = None
+    _failure: BaseException | None = None
+
+    def mend(self) -> None:
+        """Bring the parties back and wait until they serve; raises what a mending by the timer raised."""
+        if self._timer is not None and self._timer is not threading.current_thread():
+            self._timer.cancel()
+        with self._lock:
+            if self.mended_at is None:
+                for party in self.parties:
+                    _mend(self.ground, self.fault, party)
+                self.mended_at = time.time()
+        if self._failure is not None:
+            raise self._failure
+
+    def mend_after(self, seconds: float) -> None:
+        """Mend it in the background after a while."""
+        self._timer = threading.Timer(seconds, self._mend_quietly)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _mend_quietly(self) -> None:
+        try:
+            self.mend()
+        except BaseException as error:
+            self._failure = error
+
+
+def inject(ground: Ground, fault: Fault, parties: Sequence[str], *, until_mended: bool) -> Breakage:
+    """Break the parties now. They come back by themselves after `AWAY_SECONDS` unless `until_mended`."""
+    breakage = Breakage(ground, fault, tuple(parties))
+    for party in parties:
+        _break(ground, fault, party)
+    if fault in (Fault.RESTART, Fault.REORG):
+        breakage.mend()
+    elif fault is not Fault.KILL or not until_mended:
+        breakage.mend_after(AWAY_SECONDS)
+    return breakage
+
+
+def _break(ground: Ground, fault: Fault, party: str) -> None:
+    process = ground.process_of(party)
+    match fault:
+        case Fault.KILL | Fault.RESTART:
+            process.signal(signal.SIGKILL)
+        case Fault.STOP:
+            _signal_all(process.pid, signal.SIGSTOP)
+        case Fault.CUT:
+            if ground.namespaces is None:
+                raise RuntimeError("links cannot be cut without network namespaces")
+            ground.namespaces.cut(party)
+        case Fault.REORG:
+            ground.network.chain.rpc("anvil_reorg", _REORG_BLOCKS, [])
+
+
+def _mend(ground: Ground, fault: Fault, party: str) -> None:
+    process = ground.process_of(party)
+    match fault:
+        case Fault.KILL | Fault.RESTART:
+            process.stop()
+            ground.restart(party)
+        case Fault.STOP:
+            _signal_all(process.pid, signal.SIGCONT)
+        case Fault.CUT:
+            if ground.namespaces is not None:
+                ground.namespaces.heal(party)
+        case Fault.REORG:
+            pass
+
+
+def _signal_all(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and to all that it started, as when its machine freezes."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for one in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one.pid, number)
