@@ -36,6 +36,11 @@ class Metrics:
         self.head_age_seconds = Gauge(
             "soter_chain_head_age_seconds", "Age of the last block that was followed", registry=self.registry
         )
+        self.queries_set_aside = Counter(
+            "soter_queries_set_aside",
+            "Queries that could not even be failed; the log names them",
+            registry=self.registry,
+        )
         self.queries = Gauge("soter_queries", "Queries by status", ["status"], registry=self.registry)
 
     def render(self) -> bytes:

@@ -29,6 +29,7 @@ from soterone.domain.ids import Hash32
 
 _TOLD = {
     "QueryDispatched": "dispatched",
+    "MPCUpdated": "mpc-updated",
     "QueryCompleted": "completed",
     "QueryFailed": "failed",
     "QueryCleanup": "cleanup-announced",
@@ -37,6 +38,8 @@ _TOLD = {
     "ReputationUpdated": "reputation-updated",
 }
 """Events that a query's customer is told of, by the kind of the query's event."""
+
+_SHORTER = {"old_mpc": "old", "new_mpc": "new"}
 
 
 class CoordinatorHandler:
@@ -135,6 +138,7 @@ async def _tell(session: AsyncSession, event: Event) -> None:
     if kind is None or query is None or query.dispatched_tx is None:
         return
     told = {name: value for name, value in data.items() if name not in ("query_id", "customer")}
+    told = {_SHORTER.get(name, name): value for name, value in told.items()}
     told |= {"tx": event.position.transaction_hash, "block": event.position.block_number}
     if kind == "failed":
         kind = "cancelled" if data["reason"] == FailureReason.CANCELLED else kind

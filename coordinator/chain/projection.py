@@ -13,6 +13,7 @@ from coordinator.models.chain import ChainLog
 from coordinator.models.queries import Query
 from coordinator.queries import repository
 from coordinator.queries.orders import order_of
+from coordinator.queries.successions import Replaced, follow_replacements
 from coordinator.resources import service as resources
 from soterone.chain.calls import NOBODY
 from soterone.crypto.messages import QueryOrder
@@ -26,6 +27,7 @@ class OnChain:
     """A query as its events tell it; None where an event has not come."""
 
     dispatched_tx: str | None = None
+    replacements: tuple[Replaced, ...] = ()
     end: Stage | None = None
     end_tx: str | None = None
     end_block: int | None = None
@@ -51,6 +53,9 @@ def _step(state: OnChain, log: ChainLog) -> OnChain:
     match log.name:
         case "QueryDispatched":
             return replace(state, dispatched_tx=tx)
+        case "MPCUpdated":
+            step = Replaced(data["generation"], data["old_mpc"], data["new_mpc"])
+            return replace(state, replacements=(*state.replacements, step))
         case "QueryCompleted":
             ended = replace(state, end=Stage.COMPLETED, end_tx=tx, end_block=block)
             return replace(ended, result_hash=data["result_hash"])
@@ -110,6 +115,7 @@ async def project(session: AsyncSession, query_id: str) -> None:
     if state.dispatched_tx is not None and query.dispatched_at is None:
         await resources.keep(session, query_id)
     _project_dispatch(query, state, now)
+    await follow_replacements(session, query, state.replacements)
     _project_end(query, state, now)
     query.cleanup_tx = state.cleanup_tx
     query.settled_at = (query.settled_at or now) if state.settled else None

@@ -22,3 +22,8 @@ def hash_field(**options: Any) -> Any:
 def bytes_field(**options: Any) -> Any:
     """Return a column for a number of bytes, beyond 32 bits."""
     return Field(sa_type=BigInteger, **options)
+
+
+def counter_field() -> Any:
+    """Return a column that counts from 0, also for rows that an earlier version of this program writes."""
+    return Field(default=0, sa_column_kwargs={"server_default": "0"})

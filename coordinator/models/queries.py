@@ -6,7 +6,7 @@ from typing import ClassVar
 from sqlalchemy import Index, Text
 from sqlmodel import Field, SQLModel
 
-from coordinator.models.columns import account_field, bytes_field, hash_field
+from coordinator.models.columns import account_field, bytes_field, counter_field, hash_field
 
 CONSTANTS_RANK = 255
 """The rank under which data owners deliver their sealed standardisation constants."""
@@ -19,6 +19,10 @@ class Query(SQLModel, table=True):
     chain never took the order. `announced_hash` is on its way to the chain, which makes it `result_hash`.
     `cleaned_up` needs the chain's word (`cleanup_tx`) and every participant's. `due_at` is when the reconciler
     must look again, None when nothing is left to do.
+
+    `generation` never goes back; `chain_generation` is what the chain says now, less for a while after a
+    reorganisation. `looked_at` is when the reconciler last looked: after a gap it waits until `patient_until` for what
+    could not be delivered. `failed_steps` counts its steps in a row that raised.
     """
 
     __tablename__: ClassVar[str] = "queries"
@@ -30,6 +34,7 @@ class Query(SQLModel, table=True):
     status: str = Field(max_length=16, index=True)
     cleaned_up: bool = False
     generation: int = 0
+    chain_generation: int = counter_field()
     spec_json: str = Field(sa_type=Text)
     spec_hash: str = hash_field()
     result_key: str = Field(sa_type=Text)
@@ -58,6 +63,9 @@ class Query(SQLModel, table=True):
     cleanup_tx: str | None = hash_field(default=None)
     settled_at: float | None = None
     due_at: float | None = Field(default=None, index=True)
+    looked_at: float | None = None
+    patient_until: float | None = None
+    failed_steps: int = counter_field()
 
 
 class Participant(SQLModel, table=True):
@@ -98,7 +106,10 @@ class OfferState(StrEnum):
 
 
 class Offer(SQLModel, table=True):
-    """What one node was asked. It outlives a withdrawn proposal, so that the node still hears of the release."""
+    """What one node was asked. It outlives a withdrawn proposal, so that the node still hears of the release.
+
+    `accepted_operators_json` lists whose MPC nodes an owner accepts; empty: anybody's.
+    """
 
     __tablename__: ClassVar[str] = "offers"
 
@@ -106,6 +117,9 @@ class Offer(SQLModel, table=True):
     node: str = account_field(primary_key=True, index=True)
     state: str = Field(max_length=16, index=True)
     sentence: str = Field(default="", max_length=500)
+    accepted_operators_json: str = Field(
+        default="[]", sa_type=Text, sa_column_kwargs={"server_default": "[]"}
+    )
     asked_at: float
     expires_at: float = Field(index=True)
     answered_at: float | None = None
@@ -122,6 +136,42 @@ class FailureNote(SQLModel, table=True):
     reason: int
     sentence: str = Field(max_length=500)
     reported_at: float
+
+
+class LossComplaint(SQLModel, table=True):
+    """A participant's signed LossReport about an MPC node of its generation; `deadline` by the chain's clock."""
+
+    __tablename__: ClassVar[str] = "loss_complaints"
+
+    query_id: str = hash_field(primary_key=True, foreign_key="queries.id", ondelete="CASCADE")
+    generation: int = Field(primary_key=True)
+    reporter: str = account_field(primary_key=True)
+    lost: str = account_field(primary_key=True)
+    unlinked: bool
+    deadline: int = bytes_field()
+    signature: str = Field(max_length=132)
+    reported_at: float
+
+
+class Replacement(SQLModel, table=True):
+    """A loss that was recorded, and the draw that follows it: `generation` is the one that it leads to.
+
+    The hash of block `seed_block`, which did not exist yet, is the seed. `vacant_since`: a draw found nobody.
+    """
+
+    __tablename__: ClassVar[str] = "replacements"
+
+    query_id: str = hash_field(primary_key=True, foreign_key="queries.id", ondelete="CASCADE")
+    generation: int = Field(primary_key=True)
+    lost: str = account_field()
+    blamed: bool
+    reporter: str = account_field()
+    deadline: int = bytes_field()
+    signature: str = Field(max_length=132)
+    seed_block: int = bytes_field()
+    recorded_at: float
+    vacant_since: float | None = None
+    successor: str | None = account_field(default=None)
 
 
 class StoredShare(SQLModel, table=True):

@@ -11,12 +11,20 @@ from coordinator.chain import outbox
 from coordinator.liveness import is_online
 from coordinator.models.chain import ChainLog, OutboxEntry, TrailBlock
 from coordinator.models.nodes import NodeLiveness
-from coordinator.models.queries import CONSTANTS_RANK, Participant, Query, StoredShare
+from coordinator.models.queries import (
+    CONSTANTS_RANK,
+    LossComplaint,
+    Participant,
+    Query,
+    Replacement,
+    StoredShare,
+)
 from coordinator.queries import repository
+from coordinator.queries.orders import opening_of
 from coordinator.resources import service as resources
 from soterone.chain.outbox import RowState
 from soterone.domain.failures import FailureReason
-from soterone.domain.ids import Account
+from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.lifecycle import (
     SHARES_NEEDED,
     Announcement,
@@ -25,7 +33,12 @@ from soterone.domain.lifecycle import (
     ReportedFailure,
     Stage,
 )
+from soterone.domain.recovery import Complaint, Loss, OpenReplacement, lot_of
 from soterone.domain.roles import Role
+from soterone.domain.spec import QuerySpec
+
+DELIVERY_PHASE = "deliver"
+"""What an MPC node reports once its training has ended and only its share is to come."""
 
 _BLAMED = (
     FailureReason.OWNER_LOST,
@@ -46,7 +59,14 @@ class Situation:
     participants: list[Participant]
     shares: list[StoredShare]
     sent: list[OutboxEntry]
+    complaints: list[LossComplaint]
+    replacements: list[Replacement]
     facts: QueryFacts
+
+    @property
+    def open_replacement(self) -> Replacement | None:
+        """The loss whose successor the chain does not know yet."""
+        return _open(self.query, self.replacements)
 
     def share_hashes(self) -> list[str | None]:
         """Return the hashes of the stored result shares by rank, None where one is absent."""
@@ -54,26 +74,39 @@ class Situation:
         return [hashes.get(rank) for rank in range(3)]
 
 
-async def situation_of(session: AsyncSession, query: Query, final_depth_blocks: int) -> Situation:
-    """Read everything that bears on a query."""
+async def situation_of(
+    session: AsyncSession, query: Query, final_depth_blocks: int, *, seeded: bool = False
+) -> Situation:
+    """Read everything that bears on a query; `seeded`: the caller has read the open replacement's seed."""
     participants = await repository.participants_of(session, query.id)
-    shares = await repository.shares_of(session, query.id, query.generation)
+    stored = await repository.shares_of(session, query.id, query.generation)
+    here = {one.account for one in participants if one.lost_generation is None}
+    shares = [share for share in stored if share.node in here]
     sent = await outbox.rows_of(session, query.id)
     offline = await _offline(session, participants)
     ranked = [share for share in shares if share.rank != CONSTANTS_RANK]
-    lost_owners = _lost_owners(query, participants, offline)
-    lost_mpcs = _lost_mpcs(query, participants, offline, ranked)
+    complaints = await repository.complaints_of(session, query.id, query.generation)
+    replacements = await repository.replacements_of(session, query.id)
     times = sorted(share.stored_at for share in ranked)
+    assured = _is_assured(query, participants, offline, ranked)
     facts = QueryFacts(
         stage=Stage(query.status),
         generation=query.generation,
         reserved_until=query.expires_at,
         max_run_seconds=query.max_run_seconds,
         dispatched_at=query.dispatched_at,
-        progressed=any(one.phase not in ("", "accepted") for one in participants),
-        lost_owners=lost_owners,
-        lost_mpcs=lost_mpcs,
-        failure=await _failure(session, query, explained=bool(lost_mpcs or (lost_owners and not ranked))),
+        progressed=_has_progressed(query, participants),
+        lost_owners=_lost_owners(query, participants, offline),
+        silent_mpcs=() if assured else _silent_mpcs(participants, offline, ranked),
+        result_assured=assured,
+        complaints=_complaints(participants, complaints),
+        replacement=_replacement(_open(query, replacements), seeded),
+        replacements_left=query.max_replacements - query.generation,
+        successor_wait_seconds=QuerySpec.model_validate_json(query.spec_json).mpc.successor_wait_seconds,
+        lot=lot_of(hash_bytes(query.id), query.generation),
+        behind_chain=query.chain_generation < query.generation,
+        replacement_refused=_replacement_refused(query, sent),
+        failure=await _failure(session, query),
         shares=frozenset(share.rank for share in ranked),
         second_share_at=times[SHARES_NEEDED - 1] if len(times) >= SHARES_NEEDED else None,
         constants_missing=_missing_constants(participants, shares, offline),
@@ -83,28 +116,62 @@ async def situation_of(session: AsyncSession, query: Query, final_depth_blocks: 
         final=await _is_final(session, query, final_depth_blocks),
         cleaned_on_chain=query.cleanup_tx is not None,
         reservation_held=await resources.is_held(session, query.id),
+        closing_seconds=query.result_retry_seconds + query.cleanup_grace_seconds,
+        patient_until=query.patient_until or 0.0,
     )
-    return Situation(query, participants, shares, sent, facts)
+    return Situation(query, participants, shares, sent, complaints, replacements, facts)
 
 
 def conduct_of(situation: Situation) -> Conduct:
-    """Return what was seen of the participants of an ended query; ENGINE_ERROR and the like blame nobody."""
+    """Return what was seen of the participants of an ended query; ENGINE_ERROR and the like blame nobody.
+
+    Of replaced nodes only those pay whose silence was recorded here.
+    """
     query = situation.query
     reason = None if query.status == Stage.COMPLETED else FailureReason(query.failure_reason or 0)
-    mpcs = _accounts(situation.participants, Role.MPC_NODE, lost=False)
+    roster = opening_of(query, situation.participants).roster
+    crashed = {Account(one.lost) for one in situation.replacements if one.blamed}
     return Conduct(
-        owners=_accounts(situation.participants, Role.DATA_OWNER, lost=False),
-        mpcs=mpcs,
-        replaced=_accounts(situation.participants, Role.MPC_NODE, lost=True),
+        owners=roster.owners,
+        mpcs=roster.mpcs,
+        replaced=roster.lost,
+        unblamed=frozenset(roster.lost) - crashed,
         delivered=frozenset(Account(share.node) for share in situation.shares),
         failure=reason,
         blamed=Account(query.failure_node) if query.failure_node and reason in _BLAMED else None,
     )
 
 
-def _accounts(participants: Sequence[Participant], role: Role, *, lost: bool) -> tuple[Account, ...]:
-    wanted = [one for one in participants if one.role == role and (one.lost_generation is not None) == lost]
+def _present(participants: Sequence[Participant], role: Role) -> tuple[Account, ...]:
+    wanted = [one for one in participants if one.role == role and one.lost_generation is None]
     return tuple(Account(one.account) for one in sorted(wanted, key=lambda one: one.rank))
+
+
+def _open(query: Query, replacements: Sequence[Replacement]) -> Replacement | None:
+    return next((one for one in replacements if one.generation == query.generation + 1), None)
+
+
+def _replacement(row: Replacement | None, seeded: bool) -> OpenReplacement | None:
+    if row is None:
+        return None
+    return OpenReplacement(Loss(Account(row.lost), row.blamed), seeded, row.vacant_since)
+
+
+def _complaints(
+    participants: Sequence[Participant], complaints: Sequence[LossComplaint]
+) -> tuple[Complaint, ...]:
+    trio = _present(participants, Role.MPC_NODE)
+    return tuple(
+        Complaint(Account(one.reporter), Account(one.lost), one.unlinked, one.reported_at)
+        for one in complaints
+        if one.lost in trio
+    )
+
+
+def _has_progressed(query: Query, participants: Sequence[Participant]) -> bool:
+    return any(
+        one.phase not in ("", "accepted") and one.generation == query.generation for one in participants
+    )
 
 
 async def _offline(session: AsyncSession, participants: Sequence[Participant]) -> set[str]:
@@ -118,33 +185,43 @@ async def _offline(session: AsyncSession, participants: Sequence[Participant]) -
 def _lost_owners(query: Query, participants: Sequence[Participant], offline: set[str]) -> tuple[Account, ...]:
     if query.training_ended_at is not None:
         return ()
-    return tuple(one for one in _accounts(participants, Role.DATA_OWNER, lost=False) if one in offline)
+    return tuple(one for one in _present(participants, Role.DATA_OWNER) if one in offline)
 
 
-def _lost_mpcs(
+def _is_assured(
     query: Query, participants: Sequence[Participant], offline: set[str], ranked: Sequence[StoredShare]
+) -> bool:
+    """Two nodes that have delivered, or are online and have only to deliver, are enough."""
+    trained = {
+        one.account
+        for one in participants
+        if one.phase == DELIVERY_PHASE and one.generation == query.generation and one.account not in offline
+    }
+    trio = set(_present(participants, Role.MPC_NODE))
+    return len(trio & (trained | {share.node for share in ranked})) >= SHARES_NEEDED
+
+
+def _silent_mpcs(
+    participants: Sequence[Participant], offline: set[str], ranked: Sequence[StoredShare]
 ) -> tuple[Account, ...]:
-    """After the training, two nodes that have delivered or still can are enough."""
-    mpcs = _accounts(participants, Role.MPC_NODE, lost=False)
-    delivered = {share.node for share in ranked}
-    lost = tuple(one for one in mpcs if one in offline and one not in delivered)
-    enough = len(mpcs) - len(lost) >= SHARES_NEEDED
-    return () if query.training_ended_at is not None and enough else lost
+    gone = offline - {share.node for share in ranked}
+    return tuple(one for one in _present(participants, Role.MPC_NODE) if one in gone)
 
 
-async def _failure(session: AsyncSession, query: Query, *, explained: bool) -> ReportedFailure | None:
-    """An engine's error that a lost node explains is that node's loss; others name whose doing it was, if anybody's."""
+async def _failure(session: AsyncSession, query: Query) -> ReportedFailure | None:
+    """Name whose doing it was, if anybody's."""
     note = await repository.first_failure(session, query.id, query.generation)
-    if note is None or (explained and note.reason == FailureReason.ENGINE_ERROR):
+    if note is None:
         return None
     reason = FailureReason(note.reason)
-    return ReportedFailure(Account(note.node) if reason in _BLAMED else None, reason, note.sentence)
+    blamed = Account(note.node) if reason in _BLAMED else None
+    return ReportedFailure(blamed, reason, note.sentence, note.reported_at)
 
 
 def _missing_constants(
     participants: Sequence[Participant], shares: Sequence[StoredShare], offline: set[str]
 ) -> int:
-    owners = set(_accounts(participants, Role.DATA_OWNER, lost=False)) - offline
+    owners = set(_present(participants, Role.DATA_OWNER)) - offline
     return len(owners - {share.node for share in shares if share.rank == CONSTANTS_RANK})
 
 
@@ -157,6 +234,15 @@ def _announced(query: Query, sent: Sequence[OutboxEntry]) -> frozenset[Announcem
         if row.action in list(Announcement)
         and row.state != RowState.REVERTED
         and (row.generation == query.generation or row.action in _ONCE)
+    )
+
+
+def _replacement_refused(query: Query, sent: Sequence[OutboxEntry]) -> bool:
+    return any(
+        row.action == Announcement.REPLACE
+        and row.state == RowState.REVERTED
+        and row.generation == query.chain_generation
+        for row in sent
     )
 
 

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class QueryLimits:
-    """Bounds of the query manager; times in seconds."""
+    """Bounds of the query manager; times in seconds.
+
+    Who did not look at a query for `absence_seconds`, or was deaf, lets results that agents could not deliver come for
+    `return_patience_seconds` before it says that a query ran too long.
+    """
 
     offer_seconds: float = 10.0
     proposal_tries: int = 4
@@ -19,3 +23,6 @@ class QueryLimits:
     event_poll_seconds: float = 0.5
     event_heartbeat_seconds: float = 10.0
     reconcile_seconds: float = 1.0
+    suspicion_look_seconds: float = 0.25
+    absence_seconds: float = 10.0
+    return_patience_seconds: float = 60.0

@@ -18,7 +18,7 @@ def ascending(accounts: Sequence[Account]) -> tuple[Account, ...]:
 
 def order_of(query: Query, participants: Sequence[Participant]) -> QueryOrder:
     """Return the order as it was proposed: the participants of generation 0."""
-    roster = roster_of(query, [one for one in participants if one.joined_generation == 0], lost=False)
+    roster = roster_at(query, participants, 0)
     return QueryOrder(
         roster.customer,
         hash_bytes(query.salt),
@@ -52,7 +52,8 @@ def order_body(order: QueryOrder) -> OrderBody:
 
 
 def opening_of(query: Query, participants: Sequence[Participant]) -> Opening:
-    """Return what the query's commitment opens to now; after completion with the result's hash."""
+    """Return what the query's commitment opens to now, in the generation that the chain has; after completion with the
+    result's hash."""
     terms = Terms(
         hash_bytes(query.spec_hash),
         hash_bytes(query.result_key_hash),
@@ -61,22 +62,20 @@ def opening_of(query: Query, participants: Sequence[Participant]) -> Opening:
         query.cleanup_grace_seconds,
         query.max_replacements,
     )
-    opening = Opening(roster_of(query, participants, lost=True), terms)
+    opening = Opening(roster_at(query, participants, query.chain_generation), terms)
     return opening if query.result_hash is None else opening.completed(hash_bytes(query.result_hash))
 
 
-def roster_of(query: Query, participants: Sequence[Participant], *, lost: bool) -> Roster:
-    """Return who takes part, by rank; with `lost` False everybody stands at the place that was ordered."""
-    gone = sorted(
-        (one for one in participants if lost and one.lost_generation is not None),
-        key=lambda one: one.lost_generation or 0,
-    )
-    here = [one for one in participants if one not in gone]
+def roster_at(query: Query, participants: Sequence[Participant], generation: int) -> Roster:
+    """Return who took part in a generation, by rank, and who was lost by then, oldest first."""
+    joined = [one for one in participants if one.joined_generation <= generation]
+    here = [one for one in joined if one.lost_generation is None or one.lost_generation > generation]
+    lost = sorted((one.lost_generation or 0, one.account) for one in joined if one not in here)
     return Roster(
         Account(query.customer),
         _ranked(here, Role.DATA_OWNER),
         _ranked(here, Role.MPC_NODE),
-        tuple(Account(one.account) for one in gone),
+        tuple(Account(account) for _, account in lost),
     )
 
 

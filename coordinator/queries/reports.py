@@ -32,12 +32,14 @@ _OWN_REASONS = (
     FailureReason.POLICY_REFUSED,
     FailureReason.TIMED_OUT,
     FailureReason.BAD_DATA,
+    FailureReason.QUARANTINED,
 )
 """What a node can say of itself; that others are lost or that a query is over, the coordinator finds itself."""
 
 __all__ = [
     "CONSTANTS_RANK",
     "check_generation",
+    "check_present",
     "check_signature",
     "describe_session",
     "part_of",
@@ -50,7 +52,8 @@ __all__ = [
 async def describe_session(context: Context, node: Account, query_id: QueryId) -> Session:
     """Return the description of a query to one of its participants; NotParticipant to anybody else."""
     async with context.database.reading() as session:
-        await part_of(session, query_id, node)
+        _, participant = await part_of(session, query_id, node)
+        check_present(participant)
         description = await session_of(session, query_id)
     if description is None:
         raise NotParticipant(f"query {query_id} is not known here")
@@ -64,6 +67,7 @@ async def record_progress(context: Context, node: Account, progress: Progress) -
     async with context.database.transaction() as session:
         query, participant = await part_of(session, progress.query_id, node, lock=True)
         check_generation(query, progress.generation)
+        check_present(participant)
         if not Stage(query.status).terminal:
             await _advance(session, query, participant, progress)
     context.wakeups.notify(Topic.QUERIES)
@@ -81,7 +85,7 @@ async def _advance(session: AsyncSession, query: Query, participant: Participant
     participant.detail = printable(progress.detail, _DETAIL_LENGTH)
     if query.training_ended_at is None and _ended_training(participant):
         query.training_ended_at = now
-    if query.status == Stage.DISPATCHED:
+    if query.status in (Stage.DISPATCHED, Stage.RECOVERING):
         await repository.wake(session, query)
     if tell and await repository.last_sequence(session, query.id) < _MOST_EVENTS:
         data = {
@@ -119,13 +123,14 @@ async def record_failure(context: Context, node: Account, notice: FailureNotice)
     async with context.database.transaction() as session:
         query, participant = await part_of(session, notice.query_id, node, lock=True)
         check_generation(query, notice.generation)
+        check_present(participant)
         key = (notice.query_id, notice.generation, node)
         if Stage(query.status).terminal or await session.get(FailureNote, key) is not None:
             return
         now = await repository.now(session)
         participant.heard_at = now
         sentence = printable(notice.sentence, _SENTENCE_LENGTH) or notice.reason.sentence
-        reason = notice.reason if notice.reason in _OWN_REASONS else FailureReason.ENGINE_ERROR
+        reason = _believed(participant, notice.reason)
         session.add(
             FailureNote(
                 query_id=notice.query_id,
@@ -142,13 +147,18 @@ async def record_failure(context: Context, node: Account, notice: FailureNotice)
     context.wakeups.notify(Topic.QUERIES)
 
 
+def _believed(participant: Participant, reason: FailureReason) -> FailureReason:
+    engines = participant.role == Role.MPC_NODE or reason is not FailureReason.QUARANTINED
+    return reason if reason in _OWN_REASONS and engines else FailureReason.ENGINE_ERROR
+
+
 async def record_cleanup(context: Context, node: Account, notice: CleanupNotice) -> None:
-    """Keep a node's signed promise that nothing of an ended query is left with it."""
+    """Keep a node's signed promise that nothing of a query is left with it: of one that has ended, or replaced it."""
     async with context.database.transaction() as session:
         query, participant = await part_of(session, notice.query_id, node, lock=True)
         message = CleanupDone(hash_bytes(notice.query_id), notice.deadline)
         check_signature(context.domain("QueryLedger"), message, notice.signature, node)
-        if not Stage(query.status).terminal:
+        if not Stage(query.status).terminal and participant.lost_generation is None:
             raise NotYet(f"query {notice.query_id} has not ended, so there is nothing to clean up yet")
         if participant.cleaned_at is not None:
             return
@@ -169,6 +179,15 @@ async def part_of(
     if query is None or participant is None:
         raise NotParticipant(f"node {node} takes no part in query {query_id}")
     return query, participant
+
+
+def check_present(participant: Participant) -> None:
+    """NotParticipant for a node that was replaced."""
+    if participant.lost_generation is not None:
+        raise NotParticipant(
+            f"node {participant.account} was replaced in generation {participant.lost_generation} of this query; "
+            "it destroys what it has of it and says so"
+        )
 
 
 def check_generation(query: Query, generation: int) -> None:

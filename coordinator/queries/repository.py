@@ -12,9 +12,11 @@ from coordinator.database import database_now
 from coordinator.models.datasets import Dataset
 from coordinator.models.queries import (
     FailureNote,
+    LossComplaint,
     Participant,
     Query,
     QueryEventRow,
+    Replacement,
     StoredShare,
 )
 from coordinator.queries.validation import KnownDataset
@@ -161,6 +163,24 @@ async def first_failure(session: AsyncSession, query_id: str, generation: int) -
         .limit(1)
     )
     return found.first()
+
+
+async def complaints_of(session: AsyncSession, query_id: str, generation: int) -> list[LossComplaint]:
+    """Return the signed complaints of a generation, the oldest first."""
+    found = await session.scalars(
+        select(LossComplaint)
+        .where(col(LossComplaint.query_id) == query_id, col(LossComplaint.generation) == generation)
+        .order_by(col(LossComplaint.reported_at), col(LossComplaint.reporter))
+    )
+    return list(found)
+
+
+async def replacements_of(session: AsyncSession, query_id: str) -> list[Replacement]:
+    """Return every loss that was recorded of a query, by the generation that it leads to."""
+    found = await session.scalars(
+        select(Replacement).where(col(Replacement.query_id) == query_id).order_by(col(Replacement.generation))
+    )
+    return list(found)
 
 
 async def wake(session: AsyncSession, query: Query) -> None:

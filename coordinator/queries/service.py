@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coordinator.context import Context
 from coordinator.models.queries import CONSTANTS_RANK, Participant, Query, QueryEventRow, StoredShare
 from coordinator.queries import repository
+from coordinator.queries.complaints import record_loss
 from coordinator.queries.errors import AlreadyEnded, NotYet, UnknownQuery
 from coordinator.queries.launches import cancel, give_feedback, launch
 from coordinator.queries.offers import answer_offer, mark_released, news, pending_offers, pending_releases
@@ -40,6 +41,7 @@ __all__ = [
     "propose",
     "record_cleanup",
     "record_failure",
+    "record_loss",
     "record_progress",
     "result",
     "show",

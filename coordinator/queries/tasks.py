@@ -3,17 +3,21 @@
 import asyncio
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coordinator.chain import outbox
 from coordinator.context import Context
+from coordinator.database_errors import DatabaseAway
 from coordinator.models.queries import Offer, OfferState, Query
-from coordinator.queries import offers, proposals, repository
+from coordinator.queries import offers, proposals, replacements, repository
+from coordinator.queries.absence import note_look
 from coordinator.queries.facts import Situation, conduct_of, situation_of
 from coordinator.queries.lapses import lapse
 from coordinator.queries.orders import opening_of
+from coordinator.queries.quarantine import note_failed_step
+from coordinator.queries.seeds import Outlook, outlook
 from coordinator.resources import service as resources
 from coordinator.wakeups import Topic
 from soterone.chain.calls import NOBODY, Call, CallBuilder
@@ -25,12 +29,17 @@ from soterone.domain.lifecycle import (
     AnnounceCompletion,
     AnnounceFailure,
     Announcement,
+    DrawSuccessor,
+    Expire,
     FreeReservations,
     Lapse,
     MoveTo,
     QueryFacts,
+    RecordLoss,
+    RepeatReplacement,
     Settle,
     Stage,
+    WithdrawLoss,
     decide,
     next_due,
     observations,
@@ -38,10 +47,8 @@ from soterone.domain.lifecycle import (
 
 _log = structlog.get_logger()
 _AT_ONCE = 50
-_EXPIRE = "expire"
-_EXPIRE_MARGIN_SECONDS = 60.0
 _REFUSED_SECONDS = 30.0
-_RETRY_SECONDS = 5.0
+_FRESH_COMPLAINT_SECONDS = 30.0
 _SWEEP_SECONDS = 30.0
 _OFFER_MEMORY_SECONDS = 3600.0
 _BLOB_GRACE_SECONDS = 3600.0
@@ -93,14 +100,15 @@ class Reconciler:
     async def _guarded(self, query_id: str) -> str:
         try:
             return await self._reconcile(query_id)
+        except DatabaseAway:
+            raise
         except Exception:
             _log.exception("query_not_reconciled", query_id=query_id)
-            async with self._context.database.transaction() as session:
-                later = await repository.now(session) + _RETRY_SECONDS
-                await session.execute(update(Query).where(col(Query.id) == query_id).values(due_at=later))
+            await note_failed_step(self._context, query_id)
             return ""
 
     async def _reconcile(self, query_id: str) -> str:
+        seen = await outlook(self._context, query_id)
         async with self._context.database.transaction() as session:
             query = await session.get(
                 Query, query_id, with_for_update={"skip_locked": True, "key_share": True}
@@ -108,12 +116,14 @@ class Reconciler:
             if query is None:
                 return ""
             now = await repository.now(session)
-            situation = await situation_of(session, query, self._context.limits.final_depth_blocks)
+            await note_look(session, query, now, self._context.limits)
+            situation = await situation_of(
+                session, query, self._context.limits.final_depth_blocks, seeded=_is_seeded(seen)
+            )
             actions = decide(situation.facts, now)
-            done = [await self._act(session, situation, action) for action in actions]
-            done.append(await self._expire(session, situation, now))
-            said = [words for words in done if words]
+            said = [words for one in actions if (words := await self._act(session, situation, one, seen))]
             if await session.get(Query, query_id) is not None:
+                query.failed_steps = 0
                 query.due_at = now if said else self._next_look(situation.facts, now)
         if said:
             self._context.wakeups.notify(Topic.OUTBOX, Topic.OFFERS, Topic.QUERIES)
@@ -121,6 +131,8 @@ class Reconciler:
 
     def _next_look(self, facts: QueryFacts, now: float) -> float | None:
         soon = now + self._context.limits.reconcile_seconds
+        if _is_urgent(facts, now):
+            return now + self._context.limits.suspicion_look_seconds
         if facts.ended_on_chain:
             over = facts.cleaned_on_chain and Announcement.SETTLE in facts.announced
             return None if over else soon
@@ -128,7 +140,9 @@ class Reconciler:
             return None
         return soon if facts.dispatched_at is not None else max(next_due(facts) or soon, soon)
 
-    async def _act(self, session: AsyncSession, situation: Situation, action: Action) -> str:
+    async def _act(
+        self, session: AsyncSession, situation: Situation, action: Action, seen: Outlook | None
+    ) -> str:
         query = situation.query
         match action:
             case Lapse(sentence):
@@ -141,6 +155,19 @@ class Reconciler:
                 return await self._complete(session, situation)
             case AnnounceFailure():
                 return await self._fail(session, situation, action)
+            case Expire():
+                call = self._calls.expire(QueryId(query.id), opening_of(query, situation.participants))
+                return await self._send(session, query, Announcement.EXPIRE, query.generation, call)
+            case RecordLoss(loss):
+                depth = self._context.settings.confirmations
+                return await replacements.record(session, situation, loss, seen, depth)
+            case WithdrawLoss():
+                return await replacements.withdraw(session, situation)
+            case DrawSuccessor():
+                seed = None if seen is None else seen.seed
+                return "" if seed is None else await replacements.draw(session, situation, seed, self._calls)
+            case RepeatReplacement():
+                return await replacements.repeat(session, situation, _REFUSED_SECONDS)
             case AnnounceCleanup():
                 call = self._calls.cleanup(QueryId(query.id))
                 return await self._send(session, query, Announcement.CLEANUP, 0, call)
@@ -184,17 +211,6 @@ class Reconciler:
         await repository.add_event(session, query.id, "failing", data)
         return f"{said} ({failure.reason.name}: {failure.sentence})"
 
-    async def _expire(self, session: AsyncSession, situation: Situation, now: float) -> str:
-        """Close a query that nothing else closed, once anybody may."""
-        query = situation.query
-        if query.dispatched_at is None or query.end_tx is not None:
-            return ""
-        longest = query.max_run_seconds + query.result_retry_seconds + query.cleanup_grace_seconds
-        if now < query.dispatched_at + longest + _EXPIRE_MARGIN_SECONDS:
-            return ""
-        call = self._calls.expire(QueryId(query.id), opening_of(query, situation.participants))
-        return await self._send(session, query, _EXPIRE, query.generation, call)
-
     async def _send(
         self, session: AsyncSession, query: Query, action: str, generation: int, call: Call
     ) -> str:
@@ -226,3 +242,16 @@ class Reconciler:
         await self._context.results.keep_only(named, _BLOB_GRACE_SECONDS)
         for stage in Stage:
             self._context.metrics.queries.labels(stage).set(counts.get(stage, 0))
+
+
+def _is_seeded(seen: Outlook | None) -> bool:
+    return seen is not None and seen.seed is not None
+
+
+def _is_urgent(facts: QueryFacts, now: float) -> bool:
+    """Whether a lost node is about to be replaced."""
+    if facts.ended_on_chain or facts.stage.terminal:
+        return False
+    if facts.replacement is not None and not facts.replacement.seeded:
+        return True
+    return any(now < one.at + _FRESH_COMPLAINT_SECONDS for one in facts.complaints)

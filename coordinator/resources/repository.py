@@ -85,6 +85,37 @@ async def release(session: AsyncSession, query_id: str) -> None:
     await session.execute(delete(Reservation).where(col(Reservation.query_id) == query_id))
 
 
+async def release_node(session: AsyncSession, query_id: str, node: str) -> None:
+    """Delete one node's reservation of a query; none is fine."""
+    await session.execute(
+        delete(Reservation).where(col(Reservation.query_id) == query_id, col(Reservation.node) == node)
+    )
+
+
+async def demand_of(session: AsyncSession, query_id: str, node: str) -> Demand:
+    """Return what a node was reserved for; nothing when it has no reservation."""
+    held = await session.get(Reservation, (query_id, node))
+    return Demand(0, 0, 0) if held is None else Demand(held.cpu_cores, held.memory_bytes, held.disk_bytes)
+
+
+async def take_over(session: AsyncSession, query_id: str, old: str, new: str) -> None:
+    """Reserve for a node what another one holds of a query, and as firmly; nothing when that one holds nothing."""
+    held = await session.get(Reservation, (query_id, old))
+    if held is not None:
+        session.add(
+            Reservation(
+                query_id=query_id,
+                node=new,
+                cpu_cores=held.cpu_cores,
+                memory_bytes=held.memory_bytes,
+                disk_bytes=held.disk_bytes,
+                reserved_at=float((await session.scalar(select(database_now()))) or 0.0),
+                expires_at=held.expires_at,
+            )
+        )
+        await session.flush()
+
+
 async def delete_expired(session: AsyncSession) -> int:
     """Delete the reservations that lapsed; returns how many."""
     result = await session.execute(

@@ -55,3 +55,6 @@ release = repository.release
 keep = repository.keep
 is_held = repository.is_held
 delete_expired = repository.delete_expired
+release_node = repository.release_node
+demand_of = repository.demand_of
+take_over = repository.take_over

@@ -80,6 +80,11 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
         await queries.record_failure(self._context, calling_node(), wire.failure_from(request))
         return pb.Nothing()
 
+    async def ReportLoss(self, request: pb.LossNotice, context: Call) -> pb.Nothing:
+        """Keep that a participant cannot work with an MPC node."""
+        await queries.record_loss(self._context, calling_node(), wire.loss_from(request))
+        return pb.Nothing()
+
     async def DeliverResult(
         self, request_iterator: AsyncIterator[pb.ResultChunk], context: Call
     ) -> pb.ResultReceipt:

@@ -8,6 +8,7 @@ from coordinator.nodes.schemas import RegistrationRequest, UnregistrationRequest
 from coordinator.queries.schemas import (
     CleanupNotice,
     FailureNotice,
+    LossNotice,
     OfferAnswer,
     Progress,
     Session,
@@ -23,6 +24,7 @@ from soterone.domain.spec import describe
 from soterone.rpc.generated import coordinator_pb2 as pb
 
 _MAX_REQUEST_BYTES, _MAX_SIGNATURE_BYTES, _MAX_PROFILE_BYTES = 8192, 8192, 4096
+_MAX_OPERATORS = 1024
 
 
 def account_from(value: bytes, name: str) -> Account:
@@ -83,7 +85,12 @@ def beat_from(node: Account, heartbeat: pb.Heartbeat) -> Beat:
 
 def answer_from(answer: pb.OfferAnswer) -> OfferAnswer:
     """Return an agent's answer to an offer."""
-    return OfferAnswer(query_from(answer.query_id), answer.accepted, answer.sentence[:500])
+    if len(answer.accepted_operators) > _MAX_OPERATORS:
+        raise Malformed(f"an owner may name at most {_MAX_OPERATORS} operators whose MPC nodes it accepts")
+    operators = {account_from(one, "an accepted operator") for one in answer.accepted_operators}
+    return OfferAnswer(
+        query_from(answer.query_id), answer.accepted, answer.sentence[:500], tuple(sorted(operators))
+    )
 
 
 def progress_from(report: pb.ProgressReport) -> Progress:
@@ -105,6 +112,18 @@ def failure_from(report: pb.FailureReport) -> FailureNotice:
     except ValueError:
         raise Malformed(f"{report.reason} is no reason for a failure") from None
     return FailureNotice(query_from(report.query_id), report.generation, reason, report.sentence[:500])
+
+
+def loss_from(notice: pb.LossNotice) -> LossNotice:
+    """Return a participant's signed word that it cannot work with an MPC node."""
+    return LossNotice(
+        query_from(notice.query_id),
+        notice.generation,
+        account_from(notice.lost, "the lost node"),
+        _counted(notice.deadline),
+        _signature(notice.signature),
+        notice.unlinked,
+    )
 
 
 def share_header_from(header: pb.ResultHeader) -> ShareHeader:

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from eth_utils import keccak
 
 from soterone.domain.ids import Account
+from soterone.domain.reputation import Record, lower_bound
+
+MOST_CANDIDATES = 16
+"""How many of the best stand in the event of a replacement, for everybody to repeat the draw."""
 
 _SMALLEST_POOL, _POOL_SPREAD, _NEWCOMER_ONE_IN = 4, 4, 10
 
@@ -23,6 +27,14 @@ class Candidate:
     version: int
     lower_bound: int
     newcomer: bool
+
+    @classmethod
+    def of_record(
+        cls, account: Account, operator: Account, version: int, record: Record, epoch: int
+    ) -> "Candidate":
+        """Return a node with its record in the ReputationLedger, in an epoch: a block's timestamp by its length."""
+        bound = lower_bound(record, max(epoch, record.last_epoch))
+        return cls(account, operator, version, bound, record.last_epoch == 0)
 
 
 class TooFewCandidatesError(Exception):

@@ -56,11 +56,15 @@ class Training(_Part):
 
 
 class MpcWishes(_Part):
-    """Which MPC nodes the customer wants: chosen for it, or three by name."""
+    """Which MPC nodes the customer wants: chosen for it, or three by name.
+
+    When one is lost and no other can take its place, the query waits `successor_wait_seconds` for one before it fails.
+    """
 
     select: Literal["auto", "named"] = "auto"
     minimum_version: VersionText = "0.1.0"
     nodes: list[AccountText] = Field(default_factory=list, max_length=3)
+    successor_wait_seconds: int = Field(60, ge=0, le=1800)
 
     @model_validator(mode="before")
     @classmethod

@@ -211,24 +211,6 @@ async def backdate(world: World, query_id: str, seconds: float) -> None:
         query.dispatched_at -= seconds
 
 
-async def test_a_nodes_crash_is_not_its_peers_failure(world: World) -> None:
-    """Whoever lost its peer reports an engine's error; who is offline explains it."""
-    proposal = await world.propose()
-    await world.launch(proposal)
-    crashed, peer = (Account(node) for node in proposal.order.mpcs[:2])
-    await world.disconnect(crashed)
-    notice = FailureNotice(QueryId(proposal.query_id), 0, FailureReason.ENGINE_ERROR, "A peer fell silent.")
-    await service.record_failure(world.context, peer, notice)
-    failed = await world.until(proposal.query_id, lambda view: view.status == "failed")
-    assert failed.failure is not None
-    assert (failed.failure.reason, failed.failure.node) == (FailureReason.NO_SUCCESSOR, crashed)
-    settlement = await eventually(
-        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)),
-        lambda found: found.settled_at > 0,
-    )
-    assert [settlement.observations[2], settlement.observations[3]] == [0, 100]
-
-
 async def test_a_node_cannot_end_a_query_in_the_customers_name(world: World) -> None:
     proposal = await world.propose()
     await world.launch(proposal)
