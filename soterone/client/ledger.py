@@ -7,8 +7,10 @@ from anyio.from_thread import start_blocking_portal
 
 from soterone.chain.client import ChainClient
 from soterone.chain.errors import ChainError, ChainUnreachableError
+from soterone.chain.events import MPCUpdated
 from soterone.chain.records import Contracts, QueryState
 from soterone.client.errors import Unreachable, Untrustworthy
+from soterone.client.verification import Replacement
 from soterone.crypto.accounts import account
 from soterone.domain.ids import Account, QueryId
 from soterone.rest.network import NetworkDescription
@@ -32,6 +34,15 @@ class Ledger:
     def status_of(self, query_id: QueryId) -> QueryState:
         """Return status, generation and time of a query."""
         return self._ask(lambda chain: chain.status_of(query_id))
+
+    def replacements_of(self, query_id: QueryId) -> tuple[Replacement, ...]:
+        """Return which MPC nodes of a query were replaced by which, in order."""
+
+        async def ask(chain: ChainClient) -> tuple[Replacement, ...]:
+            events = await chain.events_of_query(query_id, (await chain.head()).number)
+            return tuple((one.old_mpc, one.new_mpc) for one in events if isinstance(one, MPCUpdated))
+
+        return self._ask(ask)
 
     def scores_of(self, nodes: list[Account]) -> tuple[int, ...]:
         """Return R' of each node as of now, 1e9 fixed point."""

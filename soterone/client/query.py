@@ -84,8 +84,9 @@ class Query:
         """Fetch the sealed result and check every hash and signature; Untrustworthy when one does not hold."""
         result = self.connection.transport.get(f"queries/{self.id}/result", ResultView)
         order = self.connection.keyring.order(self.id)
-        commitment = self.connection.ledger.commitment_of(self.id)
-        return check_result(result, order, commitment, self.connection.ledger_domain)
+        ledger = self.connection.ledger
+        commitment, replacements = ledger.commitment_of(self.id), ledger.replacements_of(self.id)
+        return check_result(result, order, commitment, self.connection.ledger_domain, replacements)
 
     def rate(self, ratings: Mapping[str, int]) -> None:
         """Rate nodes of this query in percent, signed; the coordinator relays it to the chain."""

@@ -11,7 +11,7 @@ from soterone.chain.openings import Opening, result_hash
 from soterone.client.errors import ClientError, Untrustworthy
 from soterone.client.keyring import Keyring
 from soterone.client.orders import check_order, to_order
-from soterone.client.verification import check_result
+from soterone.client.verification import Replacement, check_result
 from soterone.crypto.accounts import Signer, account
 from soterone.crypto.messages import Domain, QueryOrder, ResultShare, query_id_of, sign
 from soterone.crypto.sealing import ResultKey, result_key_hash
@@ -78,9 +78,9 @@ def test_a_query_id_of_somebody_else_is_not_signed() -> None:
         checked(ORDER, QueryId(hash32(bytes(32))))
 
 
-def sealed(signer: Signer, rank: int, content: bytes) -> SealedShare:
+def sealed(signer: Signer, rank: int, content: bytes, generation: int = 0) -> SealedShare:
     share_hash = keccak(content)
-    message = ResultShare(hash_bytes(ID), 0, rank, share_hash)
+    message = ResultShare(hash_bytes(ID), generation, rank, share_hash)
     return SealedShare(
         node=signer.account,
         rank=rank,
@@ -119,6 +119,38 @@ def test_an_honest_result_is_taken() -> None:
 def test_a_forged_result_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(Untrustworthy):
         check_result(RESULT.model_copy(update=change), to_order(ORDER), ON_CHAIN, LEDGER)
+
+
+SUCCESSOR = Signer.new()
+REPLACED = ((MPCS[1].account, SUCCESSOR.account),)
+TRIO = (MPCS[0], SUCCESSOR, MPCS[2])
+SECOND_SHARES = [sealed(node, rank, bytes([rank]) * 9, 1) for rank, node in enumerate(TRIO)]
+SECOND_RESULT = RESULT.model_copy(update={"generation": 1, "shares": SECOND_SHARES, "constants": []})
+SECOND_ON_CHAIN = Opening.of_order(to_order(ORDER)).replaced(*REPLACED[0]).completed(WHOLE).commitment()
+
+
+def test_the_result_of_a_successor_is_taken() -> None:
+    taken = check_result(SECOND_RESULT, to_order(ORDER), SECOND_ON_CHAIN, LEDGER, REPLACED)
+    assert (taken.generation, set(taken.shares)) == (1, {0, 1, 2})
+
+
+@pytest.mark.parametrize(
+    ("replaced", "change"),
+    [
+        ((), {}),
+        (((MPCS[2].account, SUCCESSOR.account),), {}),
+        (((SUCCESSOR.account, MPCS[1].account),), {}),
+        (REPLACED, {"generation": 0}),
+        (REPLACED, {"shares": [SECOND_SHARES[0], SHARES[1], SECOND_SHARES[2]]}),
+        (REPLACED, {"shares": SHARES}),
+    ],
+)
+def test_a_result_that_does_not_fit_the_replacements_is_refused(
+    replaced: tuple[Replacement, ...], change: dict[str, object]
+) -> None:
+    forged = SECOND_RESULT.model_copy(update=change)
+    with pytest.raises(Untrustworthy):
+        check_result(forged, to_order(ORDER), SECOND_ON_CHAIN, LEDGER, replaced)
 
 
 def test_a_result_of_other_participants_is_refused() -> None:
