@@ -83,6 +83,12 @@ class PolicyGate:
         """Fewest aligned rows that this owner trains on; PolicyError when the policy cannot be read."""
         return read_policy(self._path).minimum_common_rows
 
+    @property
+    def accepted_mpc_operators(self) -> tuple[Account, ...]:
+        """Whose MPC nodes this owner uploads to beside its own operator's; PolicyError as above."""
+        accepted = read_policy(self._path).accepted_mpc_operators
+        return () if accepted == "any" else tuple(account(one) for one in accepted)
+
     def verdict(self, description: SessionDescription) -> Verdict:
         """Judge a session; an unreadable policy refuses. Queues a new order when a person has to approve it."""
         try:

@@ -70,9 +70,6 @@ class QueryWork:
 
 
 def _context(parts: AgentParts, limits: SessionLimits) -> AgentContext:
-    async def status_of(query_id: QueryId) -> int:
-        return (await parts.chain.status_of(query_id)).status
-
     return AgentContext(
         signer=parts.identity.signer,
         tls=parts.identity.tls,
@@ -85,7 +82,7 @@ def _context(parts: AgentParts, limits: SessionLimits) -> AgentContext:
         coordinator=parts.link.agents,
         engine=SpuEngine(),
         workspaces=Workspaces.under(parts.folder.path, limits.workspace_bytes),
-        status_of=status_of,
+        chain=parts.chain,
         last_contact=lambda: parts.link.last_contact,
         limits=limits,
         engine_ports=PortRange(*limits.engine_ports),

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import grpc
+import grpc.aio
+
 from node_agent.cancellation import answer_of
 from node_agent.peers.server import READY
 from node_agent.sessions.order import Peer
@@ -16,14 +19,25 @@ from soterone.rpc.channels import CHUNK_BYTES, peer_channel
 from soterone.rpc.generated.peer_pb2 import (
     AbortRequest,
     EngineAddress,
+    JoinReply,
     JoinRequest,
+    PingReply,
+    PingRequest,
+    Resume,
     ShareChunk,
     ShareHeader,
+    ShareReceipt,
     StartRequest,
 )
 from soterone.rpc.generated.peer_pb2_grpc import PeerStub
 
 CALL_SECONDS = 5.0
+PING_SECONDS = 1.5
+UNHEARD = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+)
+
+Upload = grpc.aio.StreamUnaryCall[ShareChunk, ShareReceipt]
 
 
 class Peers:
@@ -46,15 +60,35 @@ class Peers:
         for channel in self._channels.values():
             channel.get_state(try_to_connect=True)
 
-    async def join(self, peer: Account, fence: Fence) -> EngineAddress:
+    async def ping(self, peer: Account) -> PingReply:
+        """Ask a peer where it is in the query; grpc.aio.AioRpcError when it does not answer or does not know it."""
+        return await answer_of(
+            self._stubs[peer].Ping(PingRequest(query_id=self._query), timeout=PING_SECONDS)
+        )
+
+    async def is_alive(self, peer: Account) -> bool:
+        """Say whether a peer answers at all, if only to refuse."""
+        try:
+            await self.ping(peer)
+        except grpc.aio.AioRpcError as error:
+            return error.code() not in UNHEARD
+        return True
+
+    async def join(self, peer: Account, fence: Fence) -> JoinReply:
         """Ask a peer to open an attempt; grpc.aio.AioRpcError when it does not."""
         request = JoinRequest(query_id=self._query, generation=fence.generation, attempt=fence.attempt)
-        return (await answer_of(self._stubs[peer].Join(request, timeout=CALL_SECONDS))).engine
+        return await answer_of(self._stubs[peer].Join(request, timeout=CALL_SECONDS))
 
-    async def start(self, peer: Account, fence: Fence, engines: Sequence[EngineAddress]) -> None:
-        """Tell a peer the roster of an attempt and let it begin."""
+    async def start(
+        self, peer: Account, fence: Fence, engines: Sequence[EngineAddress], resume: Resume | None
+    ) -> None:
+        """Tell a peer the roster of an attempt and where it goes on, and let it begin."""
         request = StartRequest(
-            query_id=self._query, generation=fence.generation, attempt=fence.attempt, engines=engines
+            query_id=self._query,
+            generation=fence.generation,
+            attempt=fence.attempt,
+            engines=engines,
+            resume=resume,
         )
         await answer_of(self._stubs[peer].Start(request, timeout=CALL_SECONDS))
 
@@ -71,8 +105,16 @@ class Peers:
 
     async def deliver_shares(self, peer: Account, fence: Fence, share: Path, timeout_seconds: float) -> None:
         """Upload a share file to its MPC node, once it has said that it takes it; AioRpcError when it does not."""
-        call = self._stubs[peer].DeliverShares(timeout=timeout_seconds)
-        with share.open("rb") as file:
+        await self._upload(self._stubs[peer].DeliverShares(timeout=timeout_seconds), fence, share)
+
+    async def deliver_checkpoint(
+        self, peer: Account, fence: Fence, part: Path, timeout_seconds: float
+    ) -> None:
+        """Upload a lender's part of a checkpoint to an MPC node; as `deliver_shares`."""
+        await self._upload(self._stubs[peer].DeliverCheckpoint(timeout=timeout_seconds), fence, part)
+
+    async def _upload(self, call: "Upload", fence: Fence, path: Path) -> None:
+        with path.open("rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
             header = ShareHeader(
                 query_id=self._query,
@@ -86,7 +128,7 @@ class Peers:
                     while data := file.read(CHUNK_BYTES):
                         await call.write(ShareChunk(data=data))
                     await call.done_writing()
-        await call
+        await answer_of(call)
 
     async def close(self) -> None:
         """Close all channels; calls under way fail."""

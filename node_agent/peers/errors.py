@@ -17,6 +17,12 @@ class NotReadyError(PeerRefusalError):
     code = grpc.StatusCode.UNAVAILABLE
 
 
+class UnknownQueryError(PeerRefusalError):
+    """This node has nothing of the query: it may be behind the chain, or have cleaned up."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
 class NotAllowedError(PeerRefusalError):
     """The caller is not a participant, or has not the role for this call."""
 

@@ -20,6 +20,7 @@ from node_agent.peers.errors import (
     PeerRefusalError,
     StaleFenceError,
     TooLargeError,
+    UnknownQueryError,
 )
 from node_agent.sessions.ports import Directory
 from node_agent.sessions.states import Fence
@@ -33,6 +34,9 @@ from soterone.rpc.generated.peer_pb2 import (
     EngineAddress,
     JoinReply,
     JoinRequest,
+    PingReply,
+    PingRequest,
+    Resume,
     ShareChunk,
     ShareReceipt,
     StartReply,
@@ -55,11 +59,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ShareSink(Protocol):
     """Where an upload goes; it counts only once `commit` has returned."""
 
-    def write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         """Append bytes; TooLargeError when the query's quota is spent."""
 
     async def commit(self) -> None:
-        """Make the share available to the engine."""
+        """Make what came available to the engine."""
 
 
 class PeerSession(Protocol):
@@ -81,14 +85,17 @@ class PeerSession(Protocol):
     def fence(self) -> Fence:
         """The newest (generation, attempt) known here."""
 
-    async def join(self, fence: Fence) -> EngineAddress:
-        """Open an attempt and say where this node's engine will listen; idempotent for one fence."""
+    async def join(self, fence: Fence) -> JoinReply:
+        """Open an attempt, say where this node's engine will listen and which checkpoints it has; idempotent."""
 
-    async def start(self, fence: Fence, engines: list[EngineAddress]) -> None:
-        """Start the open attempt; idempotent."""
+    async def start(self, fence: Fence, engines: list[EngineAddress], resume: Resume | None) -> None:
+        """Start the open attempt from the beginning or from a checkpoint; idempotent."""
 
     def receive(self, fence: Fence, owner: Account) -> AbstractContextManager[ShareSink]:
         """Take an owner's share for the open attempt; leaving without `commit` drops it."""
+
+    def receive_checkpoint(self, fence: Fence, lender: Account) -> AbstractContextManager[ShareSink]:
+        """Take a lender's part of the checkpoint that the open attempt goes on from; as `receive`."""
 
     async def aborted(self, fence: Fence, by: Account, reason: int, sentence: str) -> None:
         """End the attempt (reason 0) or the query, as another participant says."""
@@ -123,6 +130,16 @@ class PeerService(PeerServicer):
         """Only owners deliver; what is cut short, too long or of another attempt leaves nothing behind."""
         return await _guarded(context, self._deliver(request_iterator, context))
 
+    async def DeliverCheckpoint(
+        self, request_iterator: AsyncIterator[ShareChunk], context: Context
+    ) -> ShareReceipt:
+        """Only the lenders of the open attempt deliver; otherwise as DeliverShares."""
+        return await _guarded(context, self._deliver_checkpoint(request_iterator, context))
+
+    async def Ping(self, request: PingRequest, context: Context) -> PingReply:
+        """Any participant asks, also one of another generation: which of the two is behind is what it wants to know."""
+        return await _guarded(context, self._ping(request, context))
+
     async def Abort(self, request: AbortRequest, context: Context) -> AbortReply:
         """Any participant ends an attempt, or the query."""
         return await _guarded(context, self._abort(request, context))
@@ -130,14 +147,15 @@ class PeerService(PeerServicer):
     async def _join(self, request: JoinRequest, context: Context) -> JoinReply:
         session, caller = self._authorise(context, request)
         _require_leader(session, caller)
-        return JoinReply(engine=await session.join(_fence(request)))
+        return await session.join(_fence(request))
 
     async def _start(self, request: StartRequest, context: Context) -> StartReply:
         session, caller = self._authorise(context, request)
         _require_leader(session, caller)
         if len(request.engines) > MAX_ENGINES:
             raise MalformedError("More engines than a query has participants.")
-        await session.start(_fence(request), list(request.engines))
+        resume = request.resume if request.HasField("resume") else None
+        await session.start(_fence(request), list(request.engines), resume)
         return StartReply()
 
     async def _deliver(self, chunks: AsyncIterator[ShareChunk], context: Context) -> ShareReceipt:
@@ -145,13 +163,37 @@ class PeerService(PeerServicer):
         session, caller = self._authorise(context, header)
         if caller not in session.owners:
             raise NotAllowedError("Only a data owner of the query delivers shares.")
-        if not 0 < header.size_bytes <= self._max_share_bytes:
-            raise TooLargeError(f"A share may have 1 to {self._max_share_bytes} bytes.")
-        with session.receive(_fence(header), caller) as sink:
-            await context.send_initial_metadata(((READY, "1"),))
-            await _copy(chunks, sink, header.size_bytes)
-            await sink.commit()
+        await self._take(session.receive(_fence(header), caller), header.size_bytes, chunks, context)
         return ShareReceipt()
+
+    async def _deliver_checkpoint(self, chunks: AsyncIterator[ShareChunk], context: Context) -> ShareReceipt:
+        header = (await _next(chunks)).header
+        session, caller = self._authorise(context, header)
+        await self._take(
+            session.receive_checkpoint(_fence(header), caller), header.size_bytes, chunks, context
+        )
+        return ShareReceipt()
+
+    async def _take(
+        self,
+        receiving: AbstractContextManager[ShareSink],
+        size_bytes: int,
+        chunks: AsyncIterator[ShareChunk],
+        context: Context,
+    ) -> None:
+        if not 0 < size_bytes <= self._max_share_bytes:
+            raise TooLargeError(f"A share may have 1 to {self._max_share_bytes} bytes.")
+        with receiving as sink:
+            await context.send_initial_metadata(((READY, "1"),))
+            await _copy(chunks, sink, size_bytes)
+            await sink.commit()
+
+    async def _ping(self, request: PingRequest, context: Context) -> PingReply:
+        session = self._session(request.query_id)
+        if session is None:
+            raise UnknownQueryError("This node has not seen this order on chain.")
+        self._caller(context, session)
+        return PingReply(generation=session.fence.generation, attempt=session.fence.attempt)
 
     async def _abort(self, request: AbortRequest, context: Context) -> AbortReply:
         session, caller = self._authorise(context, request)
@@ -161,17 +203,19 @@ class PeerService(PeerServicer):
         return AbortReply()
 
     def _authorise(self, context: Context, named: "_Named") -> tuple[PeerSession, Account]:
-        try:
-            query = query_id(named.query_id)
-        except ValueError as error:
-            raise MalformedError("A query id has 32 bytes.") from error
-        session = self._sessions.find(query)
+        session = self._session(named.query_id)
         if session is None:
             raise NotReadyError("This node has not seen this order on chain.")
         caller = self._caller(context, session)
         if named.generation != session.fence.generation:
             raise StaleFenceError(f"This node is at generation {session.fence.generation}.")
         return session, caller
+
+    def _session(self, named: bytes) -> PeerSession | None:
+        try:
+            return self._sessions.find(query_id(named))
+        except ValueError as error:
+            raise MalformedError("A query id has 32 bytes.") from error
 
     def _caller(self, context: Context, session: PeerSession) -> Account:
         shown = caller_key_hash(context)
@@ -240,7 +284,7 @@ async def _copy(chunks: AsyncIterator[ShareChunk], sink: ShareSink, size_bytes: 
             raise MalformedError("An upload's chunk is empty.")
         if len(data) > left:
             raise TooLargeError("The upload is longer than announced.")
-        sink.write(data)
+        await sink.write(data)
         left -= len(data)
     async for _ in chunks:
         raise TooLargeError("The upload is longer than announced.")

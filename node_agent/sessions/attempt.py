@@ -6,12 +6,12 @@ import datetime as dt
 import shutil
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 from node_agent.engines.base import Progress
 from node_agent.engines.link_identity import LinkIdentity, new_link_identity
+from node_agent.sessions.checkpoints import Resume
 from node_agent.sessions.plan import Engine
 from node_agent.sessions.port_range import PortRange
 from node_agent.sessions.states import Fence
@@ -20,11 +20,13 @@ from soterone.domain.ids import Account
 BEFORE_LINK = frozenset({"start", "read"})
 
 
-class Outcome(Enum):
-    """How an attempt ended: RETRY when the engines never linked, OVER when it leaves nothing to try again."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended: `again` when another may follow, `linked` when the engines had met, `why` for people."""
 
-    RETRY = auto()
-    OVER = auto()
+    again: bool
+    linked: bool = False
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -36,10 +38,9 @@ class Attempt:
     identity: LinkIdentity = field(repr=False)
     directory: Path
     ports: PortRange
+    resume: Resume | None = None
     linked: bool = False
-    outcome: asyncio.Future[Outcome] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    ended: asyncio.Future[Ended] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -65,14 +66,20 @@ class Attempt:
         """Remember that the engines have linked: from then on a failure is no longer one of the link."""
         self.linked = self.linked or progress.phase not in BEFORE_LINK
 
-    def end(self, outcome: Outcome) -> None:
-        """Tell whoever waits for the outcome; the first one counts."""
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+    def end(self, *, again: bool = False, why: str = "") -> None:
+        """Tell whoever waits for the end; the first one counts."""
+        if not self.ended.done():
+            self.ended.set_result(Ended(again, self.linked, why))
 
-    async def stop(self, outcome: Outcome = Outcome.OVER) -> None:
+    def cancel(self) -> None:
+        """Let its work do nothing more, from now on; `stop` has to follow."""
+        self.end()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def stop(self, *, again: bool = False, why: str = "") -> None:
         """Kill the engine and remove the plaintext. Not for the attempt's own task."""
-        self.end(outcome)
+        self.end(again=again, why=why)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,7 +1,9 @@
 """What a node computes in one attempt: an owner aligns and shares, an MPC node trains; the result is sealed here."""
 
 import asyncio
-from collections.abc import Callable
+import shutil
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -10,9 +12,10 @@ import grpc.aio
 from node_agent.cancellation import all_of
 from node_agent.engines.base import Progress
 from node_agent.peers.client import Peers
+from node_agent.sessions.checkpoints import Resume
 from node_agent.sessions.context import AgentContext
 from node_agent.sessions.delivery import CONSTANTS_RANK, sealed_result
-from node_agent.sessions.plan import Seat, prepare_job, train_job
+from node_agent.sessions.plan import Seat, checkpoint_files, lend_job, prepare_job, train_job
 from node_agent.sessions.ports import OwnDataset
 from node_agent.sessions.retry import until_answered
 from node_agent.workspace.folder import Workspace
@@ -63,13 +66,41 @@ async def share(
 
 
 async def train(
-    context: AgentContext, seat: Seat, spec: QuerySpec, directory: Path, on_progress: OnProgress
+    context: AgentContext,
+    seat: Seat,
+    spec: QuerySpec,
+    directory: Path,
+    resume: Resume | None,
+    on_progress: OnProgress,
 ) -> bytes:
-    """Do an MPC node's part. Returns its share of the model and the metrics."""
+    """Do an MPC node's part, from the beginning or from a checkpoint. Returns its share of the model and metrics."""
     limits = context.engine_limits(seat.order.max_run_seconds)
-    job = train_job(seat, spec, directory, context.limits)
+    job = train_job(seat, spec, directory, context.limits, resume)
     result = await context.engine.train(job, limits, on_progress)
     return await asyncio.to_thread(Path(result.result_file).read_bytes)
+
+
+async def lend(
+    context: AgentContext, seat: Seat, resume: Resume, workspace: Workspace, directory: Path, peers: Peers
+) -> None:
+    """Do a lender's part: split its checkpoint and bring each MPC node, itself too, the part that is its own."""
+    own = directory / "lend"
+    await asyncio.to_thread(own.mkdir, mode=0o700)
+    checkpoint = own / "own.checkpoint"
+    await asyncio.to_thread(workspace.expose, resume.checkpoint.name, checkpoint)
+    limits = context.engine_limits(seat.order.max_run_seconds)
+    result = await context.engine.lend(lend_job(seat, resume, own, checkpoint), limits)
+    place = checkpoint_files(directory, resume)[resume.lenders.index(seat.account)]
+    parts = [(mpc, Path(part)) for mpc, part in zip(seat.order.mpcs, result.part_files, strict=True)]
+    for mpc, part in parts:
+        if mpc == seat.account:
+            part.replace(place)
+    await all_of(
+        _upload(context, mpc, partial(peers.deliver_checkpoint, mpc, seat.fence, part, UPLOAD_SECONDS))
+        for mpc, part in parts
+        if mpc != seat.account
+    )
+    await asyncio.to_thread(shutil.rmtree, own)
 
 
 def keep_result(workspace: Workspace, seat: Seat, result_key: bytes, rank: int, plaintext: bytes) -> None:
@@ -87,14 +118,17 @@ def rank_of(seat: Seat) -> int:
 
 
 async def _upload_all(context: AgentContext, peers: Peers, seat: Seat, files: tuple[str, ...]) -> None:
-    places = zip(seat.order.mpcs, files, strict=True)
-    await all_of(_upload(context, peers, seat, mpc, Path(file)) for mpc, file in places)
+    places = zip(seat.order.mpcs, map(Path, files), strict=True)
+    await all_of(
+        _upload(context, mpc, partial(peers.deliver_shares, mpc, seat.fence, file, UPLOAD_SECONDS))
+        for mpc, file in places
+    )
 
 
-async def _upload(context: AgentContext, peers: Peers, seat: Seat, mpc: Account, file: Path) -> None:
+async def _upload(context: AgentContext, mpc: Account, once: Callable[[], Awaitable[None]]) -> None:
     try:
         await until_answered(
-            lambda: peers.deliver_shares(mpc, seat.fence, file, UPLOAD_SECONDS),
+            once,
             context.backoff,
             patience_seconds=context.limits.join_patience_seconds,
             for_good=frozenset(grpc.StatusCode) - LINK_TROUBLE,

@@ -9,13 +9,13 @@ from node_agent.engines.base import Engine, Limits
 from node_agent.sessions.backoff import Backoff
 from node_agent.sessions.port_range import PortRange
 from node_agent.sessions.ports import (
+    Chain,
     Datasets,
     Directory,
     LastContact,
     Policy,
     SessionLimits,
     SessionStore,
-    StatusOf,
 )
 from node_agent.workspace.folder import Workspaces
 from soterone.crypto.accounts import Signer
@@ -46,7 +46,7 @@ class AgentContext:
     coordinator: "AgentsAsyncStub"
     engine: Engine
     workspaces: Workspaces
-    status_of: StatusOf
+    chain: Chain
     last_contact: LastContact
     limits: SessionLimits = field(default_factory=SessionLimits)
     engine_ports: PortRange = field(default_factory=lambda: PortRange(20000, 31999))

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
+import grpc
 import grpc.aio
 import structlog
 
@@ -14,12 +15,14 @@ from node_agent.peers.errors import (
     NotReadyError,
     PeerRefusalError,
 )
-from node_agent.sessions.attempt import Attempt, Outcome
+from node_agent.sessions.attempt import Attempt
 from node_agent.sessions.context import AgentContext
+from node_agent.sessions.losses import Losses
 from node_agent.sessions.order import Order
 from node_agent.sessions.ports import SessionRecord
 from node_agent.sessions.progress import ProgressReporter
 from node_agent.sessions.reports import report_failure
+from node_agent.sessions.retry import FOR_GOOD, until_answered
 from node_agent.sessions.states import ENDED, Fence, IllegalStepError, State, Step, advance
 from node_agent.sessions.terms import Terms
 from node_agent.workspace.folder import Workspace
@@ -46,11 +49,15 @@ class KeptSession:
         self._workspace: Workspace | None = None
         self._attempt: Attempt | None = None
         self._changed = asyncio.Event()
+        self._open_peers: list[Peers] = []
         self._cleanup_ordered = False
+        self._replaced = False
+        self._complete = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
         self._started_at = context.clock()
         self._ended_at = context.clock()
+        self._losses = Losses(context, record.query_id, record.generation)
         self._progress = ProgressReporter(context.coordinator, record.query_id)
         self._log = log.bind(query_id=record.query_id)
 
@@ -103,6 +110,10 @@ class KeptSession:
         """End the query here, as another participant has; its word comes first."""
         await self._fail(reason, sentence, self._context.witness_seconds)
 
+    def report_loss(self, lost: Account, unlinked: bool) -> None:
+        """Tell the coordinator that an MPC node is silent, or not to be computed with; each once a generation."""
+        self._spawn(self._losses.report(lost, unlinked=unlinked))
+
     async def _fail(self, reason: FailureReason, sentence: str, wait_seconds: float = 0.0) -> bool:
         """Step to FAILED; False when the session had ended before."""
         try:
@@ -120,17 +131,27 @@ class KeptSession:
         await report_failure(self._context, self.order.query_id, generation, reason, sentence)
 
     async def _tell_peers(self, fence: Fence, reason: int, sentence: str) -> None:
+        """Tell everybody that an attempt or the query has ended; who is away is told when it is back, for a while."""
         peers = self.peers
-        await asyncio.gather(*(_abort(peers, peer, fence, reason, sentence) for peer in peers.accounts))
+        await asyncio.gather(*(self._abort(peers, peer, fence, reason, sentence) for peer in peers.accounts))
 
-    async def _drop_attempt(self, outcome: Outcome = Outcome.OVER) -> None:
+    async def _abort(self, peers: Peers, peer: Account, fence: Fence, reason: int, sentence: str) -> None:
+        with contextlib.suppress(grpc.aio.AioRpcError, PeerRefusalError):
+            await until_answered(
+                lambda: peers.abort(peer, fence, reason, sentence),
+                self._context.backoff,
+                patience_seconds=self._context.limits.join_patience_seconds,
+                for_good=FOR_GOOD | {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ABORTED},
+            )
+
+    async def _drop_attempt(self, *, again: bool = False, why: str = "") -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            await self._stop(attempt, outcome)
+            await self._stop(attempt, again=again, why=why)
 
-    async def _stop(self, attempt: Attempt, outcome: Outcome) -> None:
+    async def _stop(self, attempt: Attempt, *, again: bool = False, why: str = "") -> None:
         """Stop an attempt to the end, also when who asked for it is cancelled."""
-        stopping = asyncio.create_task(attempt.stop(outcome))
+        stopping = asyncio.create_task(attempt.stop(again=again, why=why))
         self._stopping.add(stopping)
         stopping.add_done_callback(self._stopping.discard)
         await asyncio.shield(stopping)
@@ -164,8 +185,3 @@ class KeptSession:
         except Exception as error:
             self._log.exception("session task failed", error=type(error).__name__)
             await self.fail(FailureReason.ENGINE_ERROR, INTERNAL_ERROR)
-
-
-async def _abort(peers: Peers, peer: Account, fence: Fence, reason: int, sentence: str) -> None:
-    with contextlib.suppress(grpc.aio.AioRpcError, PeerRefusalError):
-        await peers.abort(peer, fence, reason, sentence)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import structlog
 
+from node_agent.errors import AgentError
 from node_agent.sessions.context import AgentContext
 from node_agent.sessions.order import Order, OrderRefusedError
 from node_agent.sessions.ports import SessionRecord
@@ -19,6 +20,7 @@ from soterone.chain.events import (
     QueryDispatched,
     QueryFailed,
 )
+from soterone.crypto.accounts import account_bytes
 from soterone.domain.ids import QueryId, query_id
 from soterone.rpc.generated.coordinator_pb2 import Offer, OfferAnswer
 
@@ -31,6 +33,10 @@ RESTART_SECONDS = 5.0
 """How long after an error of its own a session is taken up again from the store."""
 
 
+class IncompleteHistoryError(AgentError):
+    """The chain's RPC does not show all events that led to a generation: it is asked again."""
+
+
 class Sessions:
     """The heartbeat brings offers, the chain watch brings events, the peer service finds sessions here."""
 
@@ -40,6 +46,7 @@ class Sessions:
         self._sessions: dict[QueryId, Session] = {}
         self._tasks: dict[QueryId, asyncio.Task[None]] = {}
         self._running = False
+        self._resumed = asyncio.Event()
 
     async def consider(self, offer: Offer) -> OfferAnswer:
         """Answer an offer by what it says, policy and capacity; never raises for a bad offer."""
@@ -51,6 +58,7 @@ class Sessions:
                 examine(self._context, description)
                 self._require_capacity(query)
                 self._remember(query, offer)
+            answer.accepted_operators.extend(map(account_bytes, self._context.policy.accepted_mpc_operators))
         except OrderRefusedError as refusal:
             answer.accepted, answer.sentence = False, refusal.sentence
         except Exception as error:
@@ -77,7 +85,11 @@ class Sessions:
         return session if session is not None and session.accepted else None
 
     async def handle(self, event: Event) -> None:
-        """Take an event that names this node or one of its queries; idempotent, returns without waiting for work."""
+        """Take an event that names this node or one of its queries; idempotent, returns without waiting for work.
+
+        Waits until what a kill left was taken up, and raises when the chain cannot be read: hand it in again then.
+        """
+        await self._resumed.wait()
         match event:
             case QueryDispatched():
                 self._take_order(Order.from_event(event))
@@ -89,8 +101,10 @@ class Sessions:
                 if event.query_id in self._sessions:
                     self._sessions[event.query_id].order_cleanup()
             case MPCUpdated():
-                # The one place where a replacement will enter: it raises the session's generation.
-                log.warning("replacement not supported by this version", query_id=event.query_id)
+                if event.query_id in self._sessions:
+                    self._sessions[event.query_id].replaced(event)
+                elif event.new_mpc == self._context.account:
+                    self._take_order(await self._succeed(event))
 
     async def run(self) -> None:
         """Resume what was under way, then keep every session alive until cancelled."""
@@ -117,6 +131,22 @@ class Sessions:
                 self._begin(self._sessions.get(query) or Session(self._context, record), query)
             else:
                 self._offers.setdefault(query, self._context.clock() + RESUMED_OFFER_SECONDS)
+        self._resumed.set()
+
+    async def _succeed(self, event: MPCUpdated) -> Order:
+        """Return the order that this node succeeds in, as the chain tells it from the dispatch on."""
+        order: Order | None = None
+        for one in await self._context.chain.events_of_query(event.query_id, event.position.block_number):
+            match one:
+                case QueryDispatched():
+                    order = Order.from_event(one)
+                case MPCUpdated() if order is not None and one.generation <= event.generation:
+                    order = order.replaced(one)
+        if order is None or order.generation != event.generation:
+            raise IncompleteHistoryError(
+                f"the chain's RPC does not show how query {event.query_id} came to generation {event.generation}"
+            )
+        return order
 
     def _take_order(self, order: Order) -> None:
         query = order.query_id
@@ -126,7 +156,7 @@ class Sessions:
         if record.order:
             return
         self._offers.pop(query, None)
-        record = replace(record, order=order.to_json())
+        record = replace(record, order=order.to_json(), generation=order.generation)
         self._context.store.save_session(record)
         session = self._sessions[query] = Session(self._context, record)
         if self._running:

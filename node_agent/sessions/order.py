@@ -4,14 +4,13 @@ Pure. The coordinator describes, the chain decides: whatever differs is refused.
 """
 
 import hashlib
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
-from soterone.chain.events import QueryDispatched
+from soterone.chain.events import MPCUpdated, QueryDispatched
 from soterone.crypto.accounts import account, account_bytes
 from soterone.crypto.certificates import CertificateError, check_validity, key_hash_of_certificate
 from soterone.crypto.sealing import SealingError, check_public, result_key_hash
@@ -37,8 +36,23 @@ class OrderRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """One MPCUpdated: who took whose place, and what its draw can be repeated from. `block` is the event's own."""
+
+    old: Account
+    new: Account
+    seed_block: int
+    block: int
+    candidates: tuple[Account, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """The order as QueryDispatched announced it; `owners` and `mpcs` ascending by address, ranks are indices."""
+    """The order as QueryDispatched announced it, with the nodes of its newest generation.
+
+    `owners` ascend by address. `mpcs` stand by rank: they ascend at first, then a successor takes the lost node's
+    rank. `lost` are the replaced ones, `drawn` is the newest replacement.
+    """
 
     query_id: QueryId
     customer: Account
@@ -49,6 +63,10 @@ class Order:
     max_run_seconds: int
     result_retry_seconds: int
     cleanup_grace_seconds: int
+    dispatched_block: int = 0
+    generation: int = 0
+    lost: tuple[Account, ...] = ()
+    drawn: Replacement | None = None
 
     @classmethod
     def from_event(cls, event: QueryDispatched) -> "Order":
@@ -63,27 +81,46 @@ class Order:
             event.max_run_seconds,
             event.result_retry_seconds,
             event.cleanup_grace_seconds,
+            event.position.block_number,
         )
 
     @classmethod
     def from_json(cls, text: str) -> "Order":
         """Read what `to_json` wrote."""
-        values = json.loads(text)
-        return cls(**{**values, "owners": tuple(values["owners"]), "mpcs": tuple(values["mpcs"])})
+        return _ORDER.validate_json(text)
 
     def to_json(self) -> str:
         """Return the order for the store."""
-        return json.dumps(asdict(self))
+        return _ORDER.dump_json(self).decode()
+
+    def replaced(self, event: MPCUpdated) -> "Order":
+        """Return the order of the next generation; ValueError unless the event leads to exactly that one."""
+        used = {*self.participants, *self.lost}
+        if event.generation != self.generation + 1 or event.old_mpc not in self.mpcs or event.new_mpc in used:
+            raise ValueError(
+                f"MPCUpdated to generation {event.generation} does not follow generation {self.generation}"
+            )
+        block = event.position.block_number
+        return replace(
+            self,
+            mpcs=tuple(event.new_mpc if mpc == event.old_mpc else mpc for mpc in self.mpcs),
+            generation=event.generation,
+            lost=(*self.lost, event.old_mpc),
+            drawn=Replacement(event.old_mpc, event.new_mpc, event.seed_block, block, tuple(event.candidates)),
+        )
 
     @property
     def leader(self) -> Account:
-        """The MPC node with the lowest account: it numbers the attempts."""
-        return self.mpcs[0]
+        """The MPC node with the lowest account of the present trio: it numbers the attempts."""
+        return min(self.mpcs, key=account_bytes)
 
     @property
     def participants(self) -> tuple[Account, ...]:
         """Everybody who works on the query, owners first."""
         return (*self.owners, *self.mpcs)
+
+
+_ORDER: TypeAdapter[Order] = TypeAdapter(Order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +190,12 @@ def _check_result_key(public: bytes) -> None:
 
 
 def accounts_of(description: SessionDescription, role: Role) -> tuple[Account, ...]:
-    """Return the accounts of a role, ascending by address: the index is the rank."""
-    raw = sorted(one.account for one in description.participants if one.role == role)
-    return tuple(account(one) for one in raw)
+    """Return the accounts of a role, ascending by address."""
+    return _ascending(account(one.account) for one in description.participants if one.role == role)
+
+
+def _ascending(accounts: Iterable[Account]) -> tuple[Account, ...]:
+    return tuple(sorted(accounts, key=account_bytes))
 
 
 def check_order(order: Order, description: SessionDescription) -> None:
@@ -165,7 +205,7 @@ def check_order(order: Order, description: SessionDescription) -> None:
         "spec": (hash32(hashlib.sha256(description.spec_json).digest()), order.spec_hash),
         "customer": (account(description.customer), order.customer),
         "data owners": (accounts_of(description, Role.DATA_OWNER), order.owners),
-        "MPC nodes": (accounts_of(description, Role.MPC_NODE), order.mpcs),
+        "MPC nodes": (accounts_of(description, Role.MPC_NODE), _ascending(order.mpcs)),
         "result key": (hash32(result_key_hash(description.result_key)), order.result_key_hash),
     }
     for name, (described, ordered) in facts.items():

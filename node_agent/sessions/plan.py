@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node_agent.engines.base import Link, Party, PrepareJob, TrainJob
+from node_agent.engines.base import LendJob, Link, Party, PrepareJob, TrainJob
+from node_agent.sessions.checkpoints import Resume
 from node_agent.sessions.order import Order, OrderRefusedError
 from node_agent.sessions.ports import OwnDataset, SessionLimits
 from node_agent.sessions.states import Fence
@@ -123,16 +124,36 @@ def prepare_job(
     )
 
 
-def train_job(seat: Seat, spec: QuerySpec, directory: Path, limits: SessionLimits) -> TrainJob:
-    """Return an MPC node's job; it waits for `share_file` of each owner."""
+def train_job(
+    seat: Seat, spec: QuerySpec, directory: Path, limits: SessionLimits, resume: Resume | None = None
+) -> TrainJob:
+    """Return an MPC node's job; it waits for `share_file` of each owner and for the checkpoint it goes on from."""
     return TrainJob(
         seat.link(seat.order.mpcs, limits),
         str(directory),
         seat.order.owners,
         tuple(str(share_file(directory, seat.order, owner)) for owner in seat.order.owners),
         spec.training,
+        checkpoint_files=tuple(str(one) for one in checkpoint_files(directory, resume)),
+        resume_epoch=resume.checkpoint.epoch if resume else 0,
         share_wait_seconds=float(seat.order.max_run_seconds),
     )
+
+
+def checkpoint_files(directory: Path, resume: Resume | None) -> tuple[Path, ...]:
+    """Return where an MPC node's engine finds its own checkpoint, or the parts of the two lenders in their order."""
+    if resume is None:
+        return ()
+    if not resume.lenders:
+        return (directory / "resumed.checkpoint",)
+    return tuple(directory / f"lender-{number}.part" for number in range(len(resume.lenders)))
+
+
+def lend_job(seat: Seat, resume: Resume, directory: Path, checkpoint_file: Path) -> LendJob:
+    """Return a lender's job; `directory` is its own."""
+    mpcs = seat.order.mpcs
+    (other,) = (lender for lender in resume.lenders if lender != seat.account)
+    return LendJob(str(directory), str(checkpoint_file), mpcs.index(seat.account), mpcs.index(other))
 
 
 def share_file(directory: Path, order: Order, owner: Account) -> Path:

@@ -3,11 +3,13 @@
 Each port is a Protocol, so that sessions know nothing of SQLite, of files or of how the chain is followed.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from node_agent.tables import TableSource
+from soterone.chain.events import Event
+from soterone.chain.records import Block, NodeRecord, QueryState
 from soterone.domain.ids import Account, DatasetId, QueryId
 from soterone.domain.metadata import DatasetMetadata
 from soterone.rpc.generated.coordinator_pb2 import SessionDescription
@@ -89,12 +91,38 @@ class Policy(Protocol):
     def minimum_common_rows(self) -> int:
         """Fewest aligned rows that this owner trains on."""
 
+    @property
+    def accepted_mpc_operators(self) -> tuple[Account, ...]:
+        """Whose MPC nodes this owner uploads to beside its own operator's; empty: anybody's."""
+
     def verdict(self, description: SessionDescription) -> Verdict:
         """Judge a session: customer, purpose, algorithm, batch, MPC operators; may queue it for a person."""
 
 
-StatusOf = Callable[[QueryId], Awaitable[int]]
-"""Ask the chain for QueryLedger.statusOf: 0 none, 1 dispatched, 2 completed, 3 failed, 4 and 5 cleaned up."""
+class Chain(Protocol):
+    """The chain through this agent's own RPC: what `soterone.chain.client.ChainClient` offers, with its errors."""
+
+    async def status_of(self, query_id: QueryId) -> QueryState:
+        """Return the slot of a query."""
+
+    async def head(self) -> Block:
+        """Return the newest block."""
+
+    async def block(self, number: int) -> Block | None:
+        """Return the block at a height, None when the chain is shorter."""
+
+    async def epoch_seconds(self) -> int:
+        """Return how long an epoch of the reputation lasts."""
+
+    async def node_of(self, node: Account, block_number: int | None = None) -> NodeRecord:
+        """Return the registry's record as of a block."""
+
+    async def record_of(self, node: Account, block_number: int | None = None) -> tuple[int, ...]:
+        """Return the reputation's record as of a block."""
+
+    async def events_of_query(self, query_id: QueryId, last_block: int) -> tuple[Event, ...]:
+        """Return the query's events up to a block, in order, from its dispatch on."""
+
 
 LastContact = Callable[[], float]
 """The monotonic time, in seconds, at which the coordinator was last heard."""
@@ -106,7 +134,7 @@ class SessionLimits:
 
     `engine_ports` is the range, both ends in, that other nodes' engines dial: keep it outside the range from
     which the system draws ports for outgoing connections. `join_patience_seconds` is how long a leader tries to
-    reach everybody.
+    reach a node before it complains of it.
     """
 
     max_sessions: int = 2
@@ -114,5 +142,5 @@ class SessionLimits:
     engine_memory_bytes: int = 4 * 2**30
     engine_nice: int = 5
     workspace_bytes: int = 8 * 2**30
-    engine_silence_seconds: float = 15.0
+    engine_silence_seconds: float = 8.0
     join_patience_seconds: float = 30.0

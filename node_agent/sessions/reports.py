@@ -1,13 +1,14 @@
 """What a node must tell the coordinator however long it takes: that a query failed here, that nothing is left."""
 
+import asyncio
 import contextlib
-import time
 
 import grpc
 import grpc.aio
 
 from node_agent.sessions.context import AgentContext
 from node_agent.sessions.retry import FOR_GOOD, until_answered
+from soterone.chain.errors import ChainError
 from soterone.crypto.messages import CleanupDone, sign
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import QueryId, hash_bytes
@@ -19,7 +20,7 @@ from soterone.rpc.generated.coordinator_pb2 import (
 )
 
 CALL_SECONDS = 5.0
-ACKNOWLEDGEMENT_VALID_SECONDS = 3600
+SIGNATURE_VALID_SECONDS = 3600
 
 
 async def report_failure(
@@ -39,23 +40,48 @@ async def report_failure(
 
 async def acknowledge_cleanup(context: AgentContext, query: QueryId) -> None:
     """Promise with this node's signature that nothing is left, until the coordinator has it."""
+
+    async def promise() -> None:
+        promised = _promise(context, query, await deadline_by_the_chain(context))
+        await context.coordinator.AcknowledgeCleanup(promised, timeout=CALL_SECONDS)
+
     with contextlib.suppress(grpc.aio.AioRpcError):
-        await until_answered(
-            lambda: context.coordinator.AcknowledgeCleanup(_promise(context, query), timeout=CALL_SECONDS),
-            context.backoff,
-        )
+        await until_answered(promise, context.backoff)
 
 
-async def fetch_session(context: AgentContext, query: QueryId) -> SessionDescription:
-    """Return what the coordinator says of a query; grpc.aio.AioRpcError when it will not say it to this node."""
+async def deadline_by_the_chain(context: AgentContext) -> int:
+    """Return until when a signature of now holds, by the time of the newest block: this node's clock may be wrong.
+
+    Waits until the chain can be read.
+    """
+    for wait in context.backoff.waits():
+        try:
+            return (await context.chain.head()).timestamp + SIGNATURE_VALID_SECONDS
+        except ChainError:
+            await asyncio.sleep(wait)
+    raise AssertionError("waits never end")
+
+
+async def fetch_session(context: AgentContext, query: QueryId, generation: int) -> SessionDescription:
+    """Return what the coordinator says of a query in a generation; AioRpcError when it will not say it to this node.
+
+    The coordinator may read the announcement of a replacement later than this node: until then it is asked again.
+    """
     request = SessionRequest(query_id=hash_bytes(query))
-    return await until_answered(
-        lambda: context.coordinator.GetSession(request, timeout=CALL_SECONDS), context.backoff
-    )
+    for wait in context.backoff.waits():
+        description = await until_answered(
+            lambda: context.coordinator.GetSession(request, timeout=CALL_SECONDS),
+            context.backoff,
+            patience_seconds=context.limits.join_patience_seconds if generation else None,
+            for_good=frozenset() if generation else FOR_GOOD,
+        )
+        if description.generation == generation:
+            return description
+        await asyncio.sleep(wait)
+    raise AssertionError("waits never end")
 
 
-def _promise(context: AgentContext, query: QueryId) -> CleanupAcknowledgement:
-    deadline = int(time.time()) + ACKNOWLEDGEMENT_VALID_SECONDS
+def _promise(context: AgentContext, query: QueryId, deadline: int) -> CleanupAcknowledgement:
     message = CleanupDone(hash_bytes(query), deadline)
     return CleanupAcknowledgement(
         query_id=message.query_id,

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-MAX_ATTEMPTS = 2
-"""How often the engines of one generation may try to link; nobody follows a leader beyond it."""
+MAX_ATTEMPTS = 16
+"""How many attempts of one generation are numbered at most; nobody follows a leader beyond it."""
 
 
 class State(StrEnum):
@@ -21,7 +21,7 @@ class State(StrEnum):
 
 
 class Step(StrEnum):
-    """What happened. JOIN opens an attempt, RETRY ends it but not the query; COMPLETE is the chain's word."""
+    """What happened. JOIN opens an attempt, RETRY ends it but not the query; the chain says COMPLETE and REPLACE."""
 
     ORDER = "order"
     JOIN = "join"
@@ -30,6 +30,7 @@ class Step(StrEnum):
     RESULT = "result"
     DELIVERED = "delivered"
     COMPLETE = "complete"
+    REPLACE = "replace"
     FAIL = "fail"
     CLEAN = "clean"
 
@@ -55,6 +56,8 @@ _STEPS: dict[tuple[State, Step], State] = {
     (State.DELIVERING, Step.DELIVERED): State.DONE,
     **{(state, Step.COMPLETE): State.DONE for state in LIVE},
     **{(state, Step.FAIL): State.FAILED for state in (State.OFFERED, *LIVE)},
+    # A new generation is a new order: it is examined as the first one was, and older results are void.
+    **{(state, Step.REPLACE): State.OFFERED for state in State if state is not State.CLEANED},
     **{(state, Step.CLEAN): State.CLEANED for state in State},
 }
 _OWNER_STEPS: dict[tuple[State, Step], State] = {
@@ -77,7 +80,7 @@ class IllegalStepError(Exception):
 def advance(state: State, step: Step, *, owner: bool = False) -> State:
     """Return the state after a step of an owner's or an MPC node's session; IllegalStepError when there is none.
 
-    An MPC node that has a result never leaves towards another attempt, and nothing leaves CLEANED.
+    An MPC node that has a result never leaves towards another attempt of its generation, and nothing leaves CLEANED.
     """
     following = _STEPS.get((state, step)) or (_OWNER_STEPS.get((state, step)) if owner else None)
     if following is None:

@@ -7,6 +7,7 @@ import grpc.aio
 
 from node_agent.errors import AgentError
 from node_agent.sessions.context import AgentContext
+from node_agent.sessions.draw import check_draw
 from node_agent.sessions.order import (
     Order,
     OrderRefusedError,
@@ -21,7 +22,8 @@ from node_agent.sessions.ports import OwnDataset
 from node_agent.sessions.reports import fetch_session
 from soterone.domain.endpoints import host_of
 from soterone.domain.failures import FailureReason
-from soterone.domain.ids import Account, DatasetId, QueryId
+from soterone.domain.ids import Account, DatasetId
+from soterone.domain.roles import pack_version
 from soterone.domain.spec import QuerySpec
 from soterone.rpc.generated.coordinator_pb2 import SessionDescription
 
@@ -70,19 +72,25 @@ def own_dataset(context: AgentContext, dataset_id: str) -> OwnDataset:
     return dataset
 
 
-async def agree(context: AgentContext, order: Order, offered: bytes, *, ask_policy: bool) -> Terms:
+async def agree(context: AgentContext, order: Order, offered: bytes, *, first: bool) -> Terms:
     """Compare the order on chain with the session this node was offered, and judge it.
 
-    Without an offer, or when a peer's certificate was renewed since, the coordinator is asked for the session.
+    Without an offer, in a new generation, or when a peer's certificate was renewed since, the coordinator is asked
+    for the session. At the `first` agreement of a generation the policy is asked and the successor's draw repeated.
     """
-    if offered:
-        try:
-            return _agreed(context, order, SessionDescription.FromString(offered), ask_policy)
-        except OrderRefusedError:
-            return _agreed(context, order, await _fetch(context, order.query_id), ask_policy)
-    if await context.status_of(order.query_id) != 1:
-        raise OrderRefusedError("The chain does not have this query as running.")
-    return _agreed(context, order, await _fetch(context, order.query_id), ask_policy)
+    terms = _offered(context, order, offered, first) if offered else None
+    if terms is None:
+        terms = _agreed(context, order, await _fetch(context, order), first)
+    if first:
+        await check_draw(context, order, pack_version(terms.spec.mpc.minimum_version))
+    return terms
+
+
+def _offered(context: AgentContext, order: Order, offered: bytes, ask_policy: bool) -> Terms | None:
+    try:
+        return _agreed(context, order, SessionDescription.FromString(offered), ask_policy)
+    except OrderRefusedError:
+        return None
 
 
 def _agreed(context: AgentContext, order: Order, description: SessionDescription, ask_policy: bool) -> Terms:
@@ -90,9 +98,9 @@ def _agreed(context: AgentContext, order: Order, description: SessionDescription
     return examine(context, description, ask_policy=ask_policy)
 
 
-async def _fetch(context: AgentContext, query: QueryId) -> SessionDescription:
+async def _fetch(context: AgentContext, order: Order) -> SessionDescription:
     try:
-        return await fetch_session(context, query)
+        return await fetch_session(context, order.query_id, order.generation)
     except grpc.aio.AioRpcError as error:
         sentence = f"The coordinator does not describe the ordered query to this node: {error.details()}"
         raise OrderRefusedError(sentence) from error

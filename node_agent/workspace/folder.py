@@ -61,6 +61,18 @@ class Workspace:
         """Say whether a file of that name was committed."""
         return self._path(name).is_file()
 
+    def names(self) -> list[str]:
+        """Return the names of the committed files."""
+        return sorted(path.stem for path in self.folder.glob("*.sealed"))
+
+    def remove(self, name: str) -> None:
+        """Delete a file; harmless when there is none."""
+        path = self._path(name)
+        with contextlib.suppress(FileNotFoundError):
+            size_bytes = path.stat().st_size
+            path.unlink()
+            self._charge(-size_bytes)
+
     def scratch(self, name: str) -> Path:
         """Return a new, empty directory on tmpfs, readable by this user alone; an older one of that name goes."""
         self._living_key()

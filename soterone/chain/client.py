@@ -224,6 +224,10 @@ class ChainClient:
         """How many transactions of the account are mined: its next nonce when none is pending."""
         return int(await self.rpc.call("eth_getTransactionCount", account, "latest"), 16)
 
+    async def balance_wei(self, account: Account) -> int:
+        """The account's coins."""
+        return int(await self.rpc.call("eth_getBalance", account, "latest"), 16)
+
     async def priority_fee_wei(self) -> int:
         """The tip that the node suggests."""
         return int(await self.rpc.call("eth_maxPriorityFeePerGas"), 16)

@@ -15,7 +15,7 @@ from fixtures.query_agents import QueryAgent, RehearsalEngine
 from fixtures.recording_coordinator import RecordingCoordinator, until
 
 from node_agent.peers.server import READY
-from node_agent.sessions.states import Fence
+from node_agent.sessions.states import MAX_ATTEMPTS, Fence
 from soterone.crypto.certificates import CertificateAuthority, TlsIdentity, certificate_request, self_signed
 from soterone.domain.roles import Role
 from soterone.rpc.channels import peer_channel
@@ -282,7 +282,7 @@ async def test_an_abort_of_an_older_attempt_is_ignored_and_the_open_one_ends(cal
 
 async def test_nobody_follows_a_leader_into_a_storm_of_attempts(called: Called) -> None:
     leader = called.query.mpcs[0]
-    for attempt in (3, 2**32 - 1):
+    for attempt in (MAX_ATTEMPTS + 1, 2**32 - 1):
         async with refused(grpc.StatusCode.ABORTED, "at attempt 0"):
             await called.join(leader, Fence(0, attempt))
     assert called.agent.state == "ordered"

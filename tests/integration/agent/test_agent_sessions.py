@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest_asyncio
 from eth_utils import keccak
 from fixtures.participants import LEDGER, POSITION, Query, new_query
-from fixtures.query_agents import QueryAgent, RehearsalEngine
+from fixtures.query_agents import QUICK, QueryAgent, RehearsalEngine
 from fixtures.recording_coordinator import Heard, RecordingCoordinator, until
 
 from node_agent.engines.base import EngineError, PrepareJob, TrainJob
 from node_agent.sessions.ports import SessionLimits, Verdict
 from soterone.chain.events import QueryCleanup, QueryCompleted, QueryFailed
+from soterone.chain.records import QueryStatus
 from soterone.crypto.accounts import Signer, account
 from soterone.crypto.messages import CleanupDone, ResultShare, recover
 from soterone.crypto.sealing import share_context
@@ -66,7 +67,7 @@ class Network:
 async def network_of(query: Query, folder: Path) -> AsyncIterator[Network]:
     coordinator = RecordingCoordinator(query.authority)
     await coordinator.start()
-    meetings: dict[tuple[int, str], set[int]] = {}
+    meetings: dict[tuple[int, int, str], set[int]] = {}
     agents = [
         QueryAgent(node, folder / f"agent-{i}", query, coordinator, RehearsalEngine(meetings))
         for i, node in enumerate(query.nodes)
@@ -174,14 +175,31 @@ async def test_after_two_attempts_without_a_link_the_query_fails(network: Networ
     def refuse(job: PrepareJob | TrainJob) -> None:
         raise EngineError(FailureReason.ENGINE_ERROR, "The computing parties could not link.")
 
-    network.agents[1].engine.before = refuse
+    for agent in network.mpcs:
+        agent.engine.before = refuse
     await network.offer()
     await network.dispatch()
     await until(lambda: network.states == {"failed"})
     await until(lambda: network.heard.failures)
-    assert network.heard.failures[0].reason == FailureReason.ENGINE_ERROR
+    assert {one.reason for one in network.heard.failures} == {FailureReason.ENGINE_ERROR}
     assert "could not compute together" in network.heard.failures[0].sentence
-    assert len(network.agents[1].engine.jobs) == 2
+    assert len(network.mpcs[1].engine.jobs) == 2
+
+
+async def test_a_query_that_breaks_engines_is_quarantined(network: Network) -> None:
+    def crash(job: PrepareJob | TrainJob) -> None:
+        raise EngineError(FailureReason.ENGINE_ERROR, "The engine ended before its work was done.")
+
+    for agent in network.mpcs:
+        agent.engine.after = lambda job: asyncio.sleep(60)
+    network.mpcs[1].engine.after = crash
+    await network.offer()
+    await network.dispatch()
+    await until(lambda: network.states == {"failed"}, seconds=60)
+    await until(lambda: network.heard.failures)
+    assert network.heard.failures[0].reason == FailureReason.QUARANTINED
+    assert "broke 5 times" in network.heard.failures[0].sentence
+    assert len(network.mpcs[1].engine.jobs) == 5
 
 
 async def test_bad_data_ends_the_query_for_all_with_its_sentence(network: Network) -> None:
@@ -241,15 +259,18 @@ async def test_a_spec_whose_hash_differs_is_refused(network: Network) -> None:
     assert "spec differs from the order on chain" in network.heard.failures[0].sentence
 
 
-async def test_a_node_that_is_away_is_named(network: Network) -> None:
+async def test_a_node_that_is_away_fails_nothing_and_is_waited_for(network: Network) -> None:
     await network.offer()
-    await network.agents[1].stop()
+    away = network.agents[1]
+    await away.stop()
     for agent in network.agents[:1] + network.mpcs:
         await agent.sessions.handle(network.query.event())
-    await until(lambda: network.heard.failures)
-    assert network.agents[1].node.account in network.heard.failures[0].sentence
-    assert "did not join within 3 seconds" in network.heard.failures[0].sentence
-    await network.agents[1].start()
+    await until(lambda: {agent.state for agent in network.mpcs} == {"joined"})
+    await asyncio.sleep(4 * QUICK.longest_seconds)
+    assert network.heard.failures == []
+    await away.start()
+    await away.sessions.handle(network.query.event())
+    await until(lambda: network.states == {"done"})
 
 
 async def test_delivery_is_tried_again_until_the_coordinator_takes_it(network: Network) -> None:
@@ -345,7 +366,7 @@ async def test_a_query_that_ended_while_the_agent_was_down_is_cleaned_up(network
     await network.dispatch()
     await until(lambda: network.agents[0].state == "running")
     await network.agents[0].stop()
-    network.agents[0].chain_status = 3
+    network.agents[0].chain.status = QueryStatus.FAILED
     await network.agents[0].start()
     await until(lambda: network.heard.cleanups)
     assert not list(network.agents[0].context.workspaces.root.iterdir())

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fixtures.scripted_chain import ScriptedChain
 
 from node_agent.sessions import manager
 from node_agent.sessions.backoff import Backoff
@@ -47,6 +48,7 @@ async def test_a_workspace_that_could_not_be_destroyed_is_destroyed_later(
         store=store.sessions,
         workspaces=Workspaces.under(tmp_path, 2**20),
         coordinator=SimpleNamespace(AcknowledgeCleanup=acknowledge),
+        chain=ScriptedChain(),
         account=signer.account,
         signer=signer,
         ledger=Domain(1, NODES[0]),

@@ -1,0 +1,77 @@
+"""Repeating the draw of a successor from the chain alone, before anything is shared with it."""
+
+import asyncio
+
+from node_agent.sessions.context import AgentContext
+from node_agent.sessions.order import Order, OrderRefusedError, Replacement
+from node_agent.sessions.ports import Chain
+from soterone.chain.errors import ChainError, UnknownBlockError
+from soterone.chain.records import Block
+from soterone.domain.candidates import Candidate, TooFewCandidatesError, successor
+from soterone.domain.ids import Account, hash_bytes
+from soterone.domain.reputation import Record, lower_bound
+
+MOST_CANDIDATES = 16
+DRAW_PATIENCE_SECONDS = 60.0
+"""How long this node's RPC may lack the state of the seed block before the node gives up."""
+
+
+async def check_draw(context: AgentContext, order: Order, minimum_version: int) -> None:
+    """Return when the order's newest successor is the one that its seed draws; OrderRefusedError otherwise.
+
+    The seed block must lie after the dispatch and before the announcement, so that nobody could choose it.
+    """
+    if (drawn := order.drawn) is None:
+        return
+    if not order.dispatched_block < drawn.seed_block < drawn.block:
+        raise OrderRefusedError("The successor was drawn by a block that is not of the time of the loss.")
+    if not 0 < len(drawn.candidates) <= MOST_CANDIDATES:
+        raise OrderRefusedError(f"The successor was drawn among {len(drawn.candidates)} candidates.")
+    survivors = tuple(mpc for mpc in order.mpcs if mpc != drawn.new)
+    expected = await _until_read(context, drawn, survivors, minimum_version)
+    if expected != drawn.new:
+        raise OrderRefusedError(
+            f"The successor {drawn.new} is not the one that the seed of block {drawn.seed_block} draws."
+        )
+
+
+async def _until_read(
+    context: AgentContext, drawn: Replacement, survivors: tuple[Account, ...], minimum_version: int
+) -> Account:
+    deadline = context.clock() + DRAW_PATIENCE_SECONDS
+    for wait in context.backoff.waits():
+        try:
+            return await _draw(context.chain, drawn, survivors, minimum_version)
+        except TooFewCandidatesError as error:
+            raise OrderRefusedError(
+                "None of the announced candidates may take the lost node's place."
+            ) from error
+        except ChainError as error:
+            if context.clock() + wait > deadline:
+                raise OrderRefusedError(
+                    f"This node cannot repeat the draw of the successor: its RPC does not give the state of block "
+                    f"{drawn.seed_block}."
+                ) from error
+        await asyncio.sleep(wait)
+    raise AssertionError("waits never end")
+
+
+async def _draw(
+    chain: Chain, drawn: Replacement, survivors: tuple[Account, ...], minimum_version: int
+) -> Account:
+    block = await chain.block(drawn.seed_block)
+    if block is None:
+        raise UnknownBlockError(drawn.seed_block)
+    epoch = block.timestamp // await chain.epoch_seconds()
+    candidates = await asyncio.gather(*(_candidate(chain, one, block, epoch) for one in drawn.candidates))
+    taken = await asyncio.gather(*(chain.node_of(one, block.number) for one in survivors))
+    return successor(
+        hash_bytes(block.hash), candidates, minimum_version, frozenset(node.operator for node in taken)
+    )
+
+
+async def _candidate(chain: Chain, node: Account, block: Block, epoch: int) -> Candidate:
+    known, kept = await asyncio.gather(chain.node_of(node, block.number), chain.record_of(node, block.number))
+    record = Record(*kept)
+    bound = lower_bound(record, max(epoch, record.last_epoch))
+    return Candidate(node, known.operator, known.version, bound, record.last_epoch == 0)
