@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from coordinator import logs, migrations, settings, setup
 from coordinator.database import Database
+from coordinator.database_errors import DatabaseAway, away
 from soterone.chain.deployment import DeploymentError
 from soterone.chain.errors import ChainError, ChainUnreachableError
 from soterone.crypto.accounts import KeystoreError
@@ -28,6 +29,13 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[Path, typer.Option(help="The coordinator's folder.")]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        help="postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE; without it SQLite in the folder.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 AnswerT = TypeVar("AnswerT")
@@ -39,6 +47,7 @@ _REFUSALS = (
     KeystoreError,
     BindError,
     ChainError,
+    DatabaseAway,
 )
 
 
@@ -52,6 +61,7 @@ def init(
     chain_ws: Annotated[
         str | None, typer.Option(help="The chain's WebSocket RPC, to hear of blocks sooner.")
     ] = None,
+    database_url: DatabaseUrl = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     public_host: Annotated[str, typer.Option(help="The name or address that others know.")] = "127.0.0.1",
     rest_port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one, kept.")] = 0,
@@ -64,8 +74,8 @@ def init(
 ) -> None:
     """Make the folder: certificate authority, server key and settings."""
     wishes = setup.Wishes(
-        data_dir, chain_rpc, chain_ws, deployment, key_file, key_password_file, host, public_host,
-        rest_port, agents_port, enrolment_port, tuple(cors_origin or ()),
+        data_dir, chain_rpc, chain_ws, deployment, key_file, key_password_file, database_url, host,
+        public_host, rest_port, agents_port, enrolment_port, tuple(cors_origin or ()),
     )  # fmt: skip
     account = _run(lambda: setup.initialise(wishes))
     answer = {"data_dir": str(data_dir), "account": account, "ca_file": str(data_dir / "ca.pem")}
@@ -75,11 +85,11 @@ def init(
 
 
 @app.command()
-def migrate(data_dir: DataDir, as_json: AsJson = False) -> None:
+def migrate(data_dir: DataDir, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Bring the database up to this version; doing it again changes nothing."""
 
     async def run() -> tuple[str | None, str]:
-        async with Database(settings.load(data_dir).database) as database:
+        async with Database(settings.load(data_dir, database_url=database_url).database) as database:
             return await migrations.migrate(database)
 
     before, after = _run(run)
@@ -95,6 +105,7 @@ def serve(
         list[str] | None,
         typer.Option(help="api, rpc, follower, sender or reconciler; several times for several."),
     ] = None,
+    database_url: DatabaseUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="Its one line is JSON in any case.")] = True,
 ) -> None:
     """Run the coordinator until SIGTERM or Ctrl-C; prints one JSON line with its addresses once it answers."""
@@ -112,18 +123,18 @@ def serve(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run_services(settings.load(data_dir), chosen, stop, _announce)
+        await run_services(settings.load(data_dir, database_url=database_url), chosen, stop, _announce)
 
     _run(run)
 
 
 @app.command()
-def status(data_dir: DataDir, as_json: AsJson = False) -> None:
+def status(data_dir: DataDir, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Say what the database holds: nodes, queries, transactions on their way, the block followed to."""
     from coordinator.status import read_status
 
     async def run() -> dict[str, Any]:
-        async with Database(settings.load(data_dir).database) as database:
+        async with Database(settings.load(data_dir, database_url=database_url).database) as database:
             await migrations.check(database)
             return await read_status(database)
 
@@ -143,6 +154,8 @@ def _run(work: Callable[[], Coroutine[Any, Any, AnswerT]]) -> AnswerT:
     except _REFUSALS as refusal:
         _refuse(refusal)
     except DBAPIError as error:
+        if away(error, rolled_back=True):
+            _fail(f"the coordinator's database gives no answer: {error.orig}", 3)
         _fail(
             f"the coordinator's database cannot be used ({error.orig}); check that it is whole and can be reached, "
             "or restore it from a backup",
@@ -153,6 +166,8 @@ def _run(work: Callable[[], Coroutine[Any, Any, AnswerT]]) -> AnswerT:
 
 
 def _refuse(refusal: BaseException) -> Never:
+    if isinstance(refusal, DatabaseAway):
+        _fail(f"the coordinator's database gives no answer: {refusal.__cause__ or refusal}", 3)
     _fail(str(refusal), 3 if isinstance(refusal, ChainUnreachableError) else 1)
 
 

@@ -13,7 +13,7 @@ _AWAY = ("08", "57P", "53300", "25P03")
 """Connection lost or refused, shut down, no connection left, idle for too long inside a transaction."""
 
 
-class BadDatabaseUrl(Exception):
+class BadDatabaseUrl(ValueError):
     """The database's URL cannot be used."""
 
     def __init__(self, problem: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from fastapi.responses import JSONResponse
 from sqlalchemy import text
 
 from coordinator.database import Database
@@ -36,6 +37,13 @@ class Health:
             return "gives no answer"
         except Exception as error:
             return f"failed ({type(error).__name__})"
+
+
+async def readiness(health: Health) -> JSONResponse:
+    """Return the answer to `/readyz`: 200 when everything that the process needs answers, 503 with what does not."""
+    complaints = await health.complaints()
+    status = "not ready" if complaints else "ready"
+    return JSONResponse({"status": status, "complaints": complaints}, 503 if complaints else 200)
 
 
 def database_check(database: Database) -> Check:

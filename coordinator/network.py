@@ -10,15 +10,17 @@ from sqlmodel import col
 import soterone
 from coordinator.context import Context, Ctx
 from coordinator.errors import Malformed, Unavailable
+from coordinator.health import readiness
 from coordinator.models.chain import ChainLog
 from coordinator.problems import responses
+from coordinator.retries import PersistentRoute
 from coordinator.status import read_status
 from soterone.crypto.accounts import account as checksummed
 from soterone.domain.ids import Account
 from soterone.rest.catalog import ReputationStep, ReputationView
 from soterone.rest.network import NetworkDescription
 
-router = APIRouter()
+router = APIRouter(route_class=PersistentRoute)
 _HISTORY = 100
 
 
@@ -66,9 +68,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", tags=["operation"])
 async def readyz(request: Request) -> JSONResponse:
     """Return 200 when everything that this process needs answers, 503 with what does not."""
-    complaints = await request.app.state.health.complaints()
-    status = "not ready" if complaints else "ready"
-    return JSONResponse({"status": status, "complaints": complaints}, 503 if complaints else 200)
+    return await readiness(request.app.state.health)
 
 
 @router.get("/metrics", tags=["operation"])

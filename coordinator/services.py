@@ -19,11 +19,14 @@ from coordinator.health import Health, chain_check, database_check
 from coordinator.housekeeping import Housekeeper
 from coordinator.keys import open_key, sign_in_secret
 from coordinator.metrics import Metrics
+from coordinator.notifications import Notifications
+from coordinator.probe import Probe
 from coordinator.queries.blobs import BlobStore
 from coordinator.queries.limits import QueryLimits
 from coordinator.queries.tasks import Reconciler
 from coordinator.rpc.server import RpcService
 from coordinator.settings import Settings
+from coordinator.sole_process import sole_process
 from coordinator.wakeups import Wakeups
 from coordinator.web import WebService
 from soterone.chain.client import ChainClient
@@ -78,11 +81,13 @@ async def serve(
 ) -> None:
     """Run the chosen services until `stop`; `announce` gets their addresses once they answer.
 
-    Errors: BindError for a port that is taken, those of `open_context`, KeystoreError.
+    Errors: SettingsError when another process runs on the same SQLite file, BindError for a port that is taken,
+    KeystoreError, those of `open_context`.
     """
     signer = open_key(settings)
-    async with open_context(settings, signer) as context:
-        await _Process(context, signer, chosen).run(stop, announce)
+    with sole_process(settings):
+        async with open_context(settings, signer) as context:
+            await _Process(context, signer, chosen).run(stop, announce)
 
 
 class _Process:
@@ -101,6 +106,10 @@ class _Process:
             self._add_rpc()
         if Service.API in chosen:
             self._add_api()
+        else:
+            self._add_probe()
+        if context.settings.many_processes:
+            self._running.append(Notifications(context.settings.database, context.wakeups).run)
 
     async def run(self, stop: asyncio.Event, announce: Callable[[dict[str, str]], None]) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -137,6 +146,12 @@ class _Process:
         certificate, key = settings.data_dir / "server.pem", settings.data_dir / "server.key"
         self._running.append(lambda stop: web.run(app, certificate, key, stop))
         self._ready.append(web.ready)
+
+    def _add_probe(self) -> None:
+        probe = Probe(self._health, self._context.metrics)
+        self._addresses["health"] = probe.address
+        self._running.append(probe.run)
+        self._ready.append(probe.ready)
 
 
 def _renewed_identity(context: Context) -> TlsIdentity:

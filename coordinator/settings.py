@@ -5,13 +5,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from sqlalchemy import make_url
+
+from coordinator.database import check_url
 
 CONFIG_NAME = "coordinator.toml"
 
@@ -56,10 +59,22 @@ class Settings(BaseSettings):
     max_connections: int = Field(2000, ge=10)
     head_age_limit_seconds: float = Field(60.0, gt=0)
 
+    @field_validator("database_url")
+    @classmethod
+    def _usable(cls, url: str) -> str:
+        if url:
+            check_url(url)
+        return url
+
     @property
     def database(self) -> str:
         """The database's URL; SQLite in the data folder unless another is set."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'coordinator.sqlite'}"
+
+    @property
+    def many_processes(self) -> bool:
+        """Whether several processes may serve at once, on the same ports; SQLite serves one."""
+        return make_url(self.database).get_backend_name() != "sqlite"
 
     @property
     def patience_seconds(self) -> float:
@@ -87,14 +102,18 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def load(data_dir: Path) -> Settings:
-    """Return the settings of a data folder; SettingsError when it has none or one is wrong."""
+def load(data_dir: Path, **overrides: Any) -> Settings:
+    """Return the settings of a data folder; SettingsError when it has none or one is wrong.
+
+    Overrides that are not None take the place of what the file says; the environment takes the place of both.
+    """
     path = data_dir / CONFIG_NAME
     if not path.is_file():
         raise SettingsError(f"{data_dir} is no coordinator's folder; run soter-coordinator init first")
     try:
         values = TomlConfigSettingsSource(Settings, path)()
-        return Settings(**{**values, "data_dir": data_dir})
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return Settings(**{**values, **given, "data_dir": data_dir})
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:

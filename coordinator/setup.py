@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from pydantic import ValidationError
+
 from coordinator.keys import SECRET_NAME, read_key
 from coordinator.settings import CONFIG_NAME, Settings, SettingsError, render
 from soterone.chain.client import ChainClient
@@ -29,6 +31,7 @@ class Wishes:
     deployment: Path
     key_file: Path
     key_password_file: Path | None
+    database_url: str | None
     host: str
     public_host: str
     rest_port: int
@@ -50,7 +53,7 @@ async def initialise(wishes: Wishes) -> Account:
     async with await ChainClient.connect(wishes.chain_rpc, Contracts.of(deployment)):
         pass
     values = _values(wishes, folder)
-    Settings.model_validate({**values, "data_dir": folder})
+    _check(values, folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     CertificateAuthority.create().save(folder)
     write_private(folder / "server.key", new_tls_key())
@@ -60,11 +63,20 @@ async def initialise(wishes: Wishes) -> Account:
     return signer.account
 
 
+def _check(values: dict[str, object], folder: Path) -> None:
+    try:
+        Settings.model_validate({**values, "data_dir": folder})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise SettingsError(f"{first['loc'][0]}: {first['msg']}") from error
+
+
 def _values(wishes: Wishes, folder: Path) -> dict[str, object]:
     wanted = (wishes.rest_port, wishes.agents_port, wishes.enrolment_port)
     rest_port, agents_port, enrolment_port = _free_ports(wishes.host, wanted)
     password = wishes.key_password_file
     return {
+        "database_url": wishes.database_url or "",
         "deployment_file": folder / "deployment.json",
         "key_file": wishes.key_file.absolute(),
         "key_password_file": password.absolute() if password else None,

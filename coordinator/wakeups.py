@@ -1,8 +1,8 @@
-"""Wake-ups inside one process. They only shorten a wait: whoever waits also polls, so a lost one costs latency."""
+"""Wake-ups. They only shorten a wait: whoever waits also polls, so a lost one costs latency."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -46,9 +46,20 @@ class Wakeups:
 
     def __init__(self) -> None:
         self._bells: dict[Topic, set[Bell]] = defaultdict(set)
+        self._relay: Callable[[tuple[Topic, ...]], None] | None = None
+
+    def relay_to(self, relay: Callable[[tuple[Topic, ...]], None]) -> None:
+        """Tell `relay` too of whatever is notified from now on, so that other processes hear of it."""
+        self._relay = relay
 
     def notify(self, *topics: Topic) -> None:
-        """Ring everybody who listens to one of these topics."""
+        """Ring everybody who listens to one of these topics, in this process and in those that it is relayed to."""
+        self.ring(*topics)
+        if self._relay is not None:
+            self._relay(topics)
+
+    def ring(self, *topics: Topic) -> None:
+        """Ring everybody in this process who listens to one of these topics."""
         for topic in topics:
             for bell in self._bells[topic]:
                 bell.ring()

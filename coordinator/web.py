@@ -77,7 +77,7 @@ class WebService:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._socket = _bound(settings.host, settings.rest_port)
+        self._socket = bound(settings.host, settings.rest_port, shared=settings.many_processes)
         self.port = int(self._socket.getsockname()[1])
         self.ready = asyncio.Event()
 
@@ -98,19 +98,24 @@ class WebService:
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
-        server = _Server(config, self.ready)
-        serving = asyncio.create_task(server.serve([self._socket]))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        server.should_exit = True
-        await serving
+        await LateServer(config, self.ready).serve_until(stop, self._socket)
 
 
-class _Server(uvicorn.Server):
+class LateServer(uvicorn.Server):
+    """Serves on a socket that was bound before, until an event; `ready` is set once it listens."""
+
     def __init__(self, config: uvicorn.Config, ready: asyncio.Event) -> None:
         super().__init__(config)
         self._ready = ready
+
+    async def serve_until(self, stop: asyncio.Event, listener: socket.socket) -> None:
+        """Serve until `stop`."""
+        serving = asyncio.create_task(self.serve([listener]))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        self.should_exit = True
+        await serving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that it is ready once it listens."""
@@ -122,10 +127,15 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Return a listening socket; shared, other processes may listen on the same port and take turns.
+
+    BindError when it is taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
     try:
         listener.bind((host, port))
         listener.listen(_BACKLOG)

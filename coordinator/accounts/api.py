@@ -7,9 +7,10 @@ from coordinator.authorisation import Customer
 from coordinator.context import Ctx
 from coordinator.errors import Conflict, Unauthenticated, Unavailable
 from coordinator.problems import responses
+from coordinator.retries import PersistentRoute
 from soterone.rest.auth import NonceReply, NonceRequest, TokenReply, VerifyRequest
 
-router = APIRouter(prefix="/v1", tags=["account"])
+router = APIRouter(prefix="/v1", tags=["account"], route_class=PersistentRoute)
 
 
 @router.post("/auth/nonce", responses=responses())

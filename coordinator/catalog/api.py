@@ -10,11 +10,12 @@ from coordinator.datasets.errors import BadFilter
 from coordinator.datasets.repository import DatasetFilter
 from coordinator.errors import Unavailable
 from coordinator.problems import responses
+from coordinator.retries import PersistentRoute
 from soterone.crypto.accounts import account as checksummed
 from soterone.domain.roles import Role
 from soterone.rest.catalog import DatasetList, NodeList
 
-router = APIRouter(prefix="/v1/catalog", tags=["catalog"])
+router = APIRouter(prefix="/v1/catalog", tags=["catalog"], route_class=PersistentRoute)
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 TagText = Annotated[str, Query(max_length=40)]

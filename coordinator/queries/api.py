@@ -21,6 +21,7 @@ from coordinator.errors import (
 from coordinator.problems import responses
 from coordinator.queries import examples, service
 from coordinator.quota import Quota
+from coordinator.retries import PersistentRoute
 from soterone.domain.ids import Account
 from soterone.rest.base import HashText
 from soterone.rest.queries import (
@@ -35,7 +36,7 @@ from soterone.rest.queries import (
     ResultView,
 )
 
-router = APIRouter(prefix="/v1/queries", tags=["queries"])
+router = APIRouter(prefix="/v1/queries", tags=["queries"], route_class=PersistentRoute)
 
 QueryPath = Annotated[HashText, Path(description="The query's id.")]
 _PAGE = 50

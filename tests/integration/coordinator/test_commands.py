@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fixtures.chain import DEVELOPER_KEYS, Anvil
 
@@ -119,17 +120,46 @@ def test_the_same_addresses_after_a_restart(folder: Path) -> None:
         assert first.addresses == again.addresses
 
 
-def test_a_second_one_on_the_same_ports_says_so(folder: Path, served: Served) -> None:
-    done = run("serve", "--data-dir", str(folder / "data"), status=1)
-    assert "cannot listen on 127.0.0.1:" in done.stderr
+def test_a_second_one_on_the_same_file_says_so(folder: Path, served: Served) -> None:
+    done = run("serve", "--data-dir", str(folder / "data"), "--only", "sender", status=1)
+    assert "SQLite serves one process" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, deployment: Deployment, anvil: Anvil) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        init(tmp_path, deployment, anvil.url, "--rest-port", str(taken.getsockname()[1]))
+        run("migrate", "--data-dir", str(tmp_path / "data"))
+        done = run("serve", "--data-dir", str(tmp_path / "data"), status=1)
+    assert "cannot listen on 127.0.0.1:" in done.stderr
+
+
+def test_a_database_of_another_kind_is_refused(tmp_path: Path, deployment: Deployment, anvil: Anvil) -> None:
+    said = init(tmp_path, deployment, anvil.url, "--database-url", "mysql://root:secret@host/soter", status=1)
+    assert "postgresql+psycopg://" in said
+    assert "secret" not in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_database_that_is_away_is_named(tmp_path: Path, deployment: Deployment, anvil: Anvil) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"postgresql+psycopg://soter:secret@127.0.0.1:{free.getsockname()[1]}/soter"
+        init(tmp_path, deployment, anvil.url, "--database-url", url)
+        done = run("status", "--data-dir", str(tmp_path / "data"), status=3)
+    assert "gives no answer" in done.stderr
+    assert "secret" not in done.stderr
 
 
 @pytest.mark.parametrize("service", ["api", "rpc", "follower", "sender", "reconciler"])
 def test_each_service_starts_alone(folder: Path, service: str) -> None:
-    expected = {"api": {"rest"}, "rpc": {"agents", "enrolment"}}
+    expected = {"api": {"rest"}, "rpc": {"agents", "enrolment", "health"}}
     with Served(folder, "--only", service) as alone:
-        assert set(alone.addresses) == expected.get(service, set())
+        assert set(alone.addresses) == expected.get(service, {"health"})
+        if "health" in alone.addresses:
+            assert httpx.get(f"{alone.addresses['health']}/healthz").json() == {"status": "alive"}
         assert alone.stop()[0] == 0
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 import grpc.aio
 import pytest
 from fixtures.live_coordinator import PROFILE, ClientNode, LiveCoordinator, beat, changed, eventually
+from sqlalchemy import select
+from sqlmodel import SQLModel
 
 from soterone.chain.client import ChainClient
 from soterone.chain.records import NodeStatus
@@ -173,14 +175,14 @@ async def test_whoever_leaves_leaves_no_trace_and_may_come_back(
             '"columns":[{"name":"wombat","kind":"number"}]}'
         )
         await agents.PublishDataset(pb.PublishDatasetRequest(metadata_json=metadata))
-        assert traces(live, owner), "the search itself finds what is there"
+        assert await traces(live, owner), "the search itself finds what is there"
         reply = await owner.unregister()
         receipt = await chain.receipt("0x" + reply.transaction_hash.hex())
         assert receipt is not None
         assert receipt.succeeded
 
         async def found() -> list[str]:
-            return traces(live, owner)
+            return await traces(live, owner)
 
         await eventually(found, lambda left: not left)
         assert await stream.code() is Code.PERMISSION_DENIED
@@ -196,8 +198,8 @@ async def test_whoever_leaves_leaves_no_trace_and_may_come_back(
     assert (await chain.node_of(owner.account)).incarnation == 2
 
 
-def traces(live: LiveCoordinator, node: ClientNode) -> list[str]:
-    """Search every byte of every file of the coordinator's folder for the node."""
+async def traces(live: LiveCoordinator, node: ClientNode) -> list[str]:
+    """Search every byte of every file of the coordinator's folder, and every row of a PostgreSQL, for the node."""
     account, key_hash = node.account[2:], key_hash_of_key(node.tls_key)
     wanted = {
         "account": account.lower().encode(),
@@ -211,11 +213,22 @@ def traces(live: LiveCoordinator, node: ClientNode) -> list[str]:
         "column": b"wombat",
     }
     files = [path.read_bytes() for path in live.settings.data_dir.rglob("*") if path.is_file()]
+    contents = [*files, *(await rows(live))]
     return [
         what
         for what, mark in wanted.items()
-        if any(mark in content or mark in content.lower() for content in files)
+        if any(mark in content or mark in content.lower() for content in contents)
     ]
+
+
+async def rows(live: LiveCoordinator) -> list[bytes]:
+    """Return every table of a PostgreSQL as text, with its bytes as they are."""
+    if live.database.is_sqlite:
+        return []
+    tables = SQLModel.metadata.sorted_tables
+    async with live.database.reading() as session:
+        found = [row for table in tables for row in await session.execute(select(table))]
+    return [b"|".join(one if isinstance(one, bytes) else str(one).encode() for one in row) for row in found]
 
 
 async def test_leaving_needs_the_nodes_own_signature(owner: ClientNode) -> None:
