@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coordinator.database import Database, database_now
-from coordinator.models.chain import OutboxAttempt, OutboxEntry
+from coordinator.database import Database, database_now, exclusive
+from coordinator.models.chain import OutboxAttempt, OutboxEntry, SenderLease
 from coordinator.models.queries import Query
 from coordinator.wakeups import Topic, Wakeups
 from soterone.chain.calls import Call
@@ -23,6 +23,23 @@ class SqlOutbox:
 
     def __init__(self, database: Database, wakeups: Wakeups) -> None:
         self._database, self._wakeups = database, wakeups
+
+    async def lease(self, sender: Account, holder: str, seconds: float) -> bool:
+        """See Outbox."""
+        async with self._database.transaction() as session:
+            await exclusive(session, f"sender {sender}")
+            found = await session.get(SenderLease, sender)
+            now = float((await session.scalar(select(database_now()))) or 0.0)
+            if found is not None and found.holder != holder and found.expires_at > now:
+                return False
+            await session.merge(SenderLease(account=sender, holder=holder, expires_at=now + seconds))
+        return True
+
+    async def release(self, sender: Account, holder: str) -> None:
+        """See Outbox."""
+        mine = (col(SenderLease.account) == sender, col(SenderLease.holder) == holder)
+        async with self._database.transaction() as session:
+            await session.execute(delete(SenderLease).where(*mine))
 
     async def due(self, limit: int) -> Sequence[OutboxRow]:
         """See Outbox."""

@@ -56,6 +56,16 @@ class OutboxAttempt(SQLModel, table=True):
     signed_at: float
 
 
+class SenderLease(SQLModel, table=True):
+    """Which sender owns an account's nonces, until when by the database's clock."""
+
+    __tablename__: ClassVar[str] = "sender_leases"
+
+    account: str = account_field(primary_key=True)
+    holder: str = Field(max_length=64)
+    expires_at: float
+
+
 class TrailBlock(SQLModel, table=True):
     """A position of the follower's cursor; the highest number is the cursor itself."""
 

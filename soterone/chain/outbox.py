@@ -1,6 +1,7 @@
 """The outbox that a sender empties: rows of intended transactions, written in the database transaction of the state
 that they announce. Here stand the port and an implementation in memory."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +43,11 @@ class Attempt:
     max_fee_wei: int
     priority_fee_wei: int
 
+    @property
+    def most_wei(self) -> int:
+        """What it may cost at most."""
+        return self.gas_limit * self.max_fee_wei
+
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
@@ -76,6 +82,15 @@ class Outstanding:
 
 class Outbox(Protocol):
     """The port. Every method is one durable transaction; all but `save_attempt` are idempotent."""
+
+    async def lease(self, sender: Account, holder: str, seconds: float) -> bool:
+        """Let `holder` be the only one who sends for this account, for so long from now; again renews it.
+
+        Return False, and change nothing, while another holder's lease runs. Time is the store's own.
+        """
+
+    async def release(self, sender: Account, holder: str) -> None:
+        """End the lease; nothing happens when it is another's."""
 
     async def due(self, limit: int) -> Sequence[OutboxRow]:
         """Return up to `limit` rows that are due, oldest first. They stay due until `save_attempt`."""
@@ -122,6 +137,21 @@ class MemoryOutbox:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._leases: dict[Account, tuple[str, float]] = {}
+
+    async def lease(self, sender: Account, holder: str, seconds: float) -> bool:
+        """See Outbox."""
+        now = time.monotonic()
+        found, expires_at = self._leases.get(sender, (holder, now))
+        if found != holder and expires_at > now:
+            return False
+        self._leases[sender] = (holder, now + seconds)
+        return True
+
+    async def release(self, sender: Account, holder: str) -> None:
+        """See Outbox."""
+        if self._leases.get(sender, ("", 0.0))[0] == holder:
+            del self._leases[sender]
 
     def enqueue(self, row: OutboxRow) -> bool:
         """Add a due row; False, and nothing changes, when its key is known."""

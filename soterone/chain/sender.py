@@ -13,6 +13,7 @@ from soterone.chain.client import ChainClient
 from soterone.chain.errors import ChainError, RevertedError, RpcError
 from soterone.chain.outbox import Attempt, Inclusion, Outbox, OutboxRow, Outstanding, Refusal
 from soterone.chain.records import Block, Receipt
+from soterone.chain.sender_lease import SenderLease
 from soterone.chain.transactions import Fees, sign_call, sign_nothing
 from soterone.crypto.accounts import Signer
 
@@ -23,7 +24,11 @@ _LAST_RETRY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SendingPolicy:
-    """How patient a sender is and how much it pays."""
+    """How patient a sender is and how much it pays.
+
+    Mined transactions are watched for `watch_blocks`. An RPC whose head lies before a block that mined one of ours is
+    taken for one that lags, for `lag_seconds`.
+    """
 
     in_flight: int = 32
     poll_seconds: float = 0.5
@@ -34,6 +39,8 @@ class SendingPolicy:
     refusal_pause_seconds: float = 0.2
     watch_blocks: int = 12
     max_fee_wei: int = 500 * 10**9
+    lag_seconds: float = 5.0
+    lease_seconds: float = 5.0
 
 
 @dataclass(slots=True)
@@ -54,6 +61,7 @@ class _Memory:
     lost_since: dict[str, float] = field(default_factory=dict)
     refused: dict[str, _Refused] = field(default_factory=dict)
     gap_since: float | None = None
+    behind_since: float | None = None
     verified_head: str | None = None
 
     def forget(self, key: str) -> None:
@@ -62,8 +70,8 @@ class _Memory:
 
 
 class Sender:
-    """One sender an account. Should a second one run by mistake, every row still is executed at most once by the rules
-    of nonces and the outbox, and none is lost; both merely work more."""
+    """One sender an account works, the others stand by (`SenderLease`). Should two work all the same, each on an outbox
+    of its own, every row still is executed at most once by the rules of nonces, and none is lost."""
 
     def __init__(
         self, client: ChainClient, signer: Signer, outbox: Outbox, policy: SendingPolicy | None = None
@@ -71,6 +79,7 @@ class Sender:
         self._client, self._signer, self._outbox = client, signer, outbox
         self._policy = policy or SendingPolicy()
         self._memory = _Memory()
+        self._lease = SenderLease(outbox, signer.account, self._policy.lease_seconds)
         self._woken = asyncio.Event()
         self.in_flight = 0
         self.problem: str | None = None
@@ -93,15 +102,22 @@ class Sender:
                         await self._woken.wait()
         finally:
             stopper.cancel()
+            with suppress(Exception):
+                await self._lease.release()
 
     async def step(self) -> bool:
         """Do one pass: look after what was sent, then send what is due. Return whether anything was sent."""
         held = await self._outbox.outstanding(self._signer.account)
         if not held and not await self._outbox.due(1):
-            self.in_flight = 0
+            self.in_flight, self.problem = 0, None
+            return False
+        if not await self._lease.held():
+            self.problem = None
             return False
         mined_count = await self._client.transaction_count(self._signer.account)
         head = await self._client.head()
+        if self._is_behind(held, head):
+            return False
         if await self._verify_mined(held, head):
             held = await self._outbox.outstanding(self._signer.account)
         if await self._look_after(held, mined_count, head):
@@ -124,6 +140,18 @@ class Sender:
             return _FIRST_PAUSE_SECONDS
         return min(pause_seconds * 2, self._policy.poll_seconds)
 
+    def _is_behind(self, held: Sequence[Outstanding], head: Block) -> bool:
+        """Whether the RPC has not heard yet of a block that it, or another node behind its address, told us of."""
+        newest = max((one.included.block.number for one in held if one.included), default=0)
+        if head.number >= newest:
+            self._memory.behind_since = None
+            return False
+        now = time.monotonic()
+        if self._memory.behind_since is None:
+            self._memory.behind_since = now
+            _log.info("rpc_behind", head=head.number, known=newest)
+        return now - self._memory.behind_since < self._policy.lag_seconds
+
     # What was sent
 
     async def _verify_mined(self, held: Sequence[Outstanding], head: Block) -> bool:
@@ -139,6 +167,7 @@ class Sender:
             if now is None or now.hash != block.hash:
                 _log.warning("transaction_reorganised_away", key=key)
                 await self._outbox.mark_unmined(key)
+                self._memory.refused.clear()
                 changed = True
             elif head.number >= block.number + self._policy.watch_blocks:
                 await self._outbox.mark_final(key)
@@ -220,6 +249,10 @@ class Sender:
         offered = Fees(last.max_fee_wei, last.priority_fee_wei)
         fees = offered.bumped(await self._fees(head), self._policy.max_fee_wei)
         self._memory.signed_at[key] = time.monotonic()
+        if fees and not self._affords(
+            fees, last.gas_limit, await self._client.balance_wei(self._signer.account)
+        ):
+            return last
         if fees is None:
             self._note(f"{one.row.call.description}: the fee limit is reached and the transaction not mined")
             return last
@@ -234,18 +267,21 @@ class Sender:
         taken = {one.nonce for one in held}
         pending = frozenset(one.row.key for one in held if one.included is None)
         self.in_flight = len(pending)
+        due = await self._outbox.due(self._policy.in_flight)
+        if not pending and not due:
+            self.problem = None
         room = self._policy.in_flight - len(pending)
-        rows = [
-            one for one in await self._outbox.due(self._policy.in_flight) if self._may_try(one.key, pending)
-        ]
+        rows = [one for one in due if self._may_try(one.key, pending)]
         if room <= 0 or not rows:
             return False
-        fees = await self._fees(head)
+        fees, spare_wei = await self._fees(head), await self._spare_wei(held)
         nonce, sent = mined_count, False
         for row in rows[:room]:
             gas_limit = row.gas_limit or await self._tried_gas_limit(row, pending)
             if gas_limit is None:
                 continue
+            if not self._affords(fees, gas_limit, spare_wei):
+                return sent
             while nonce in taken:
                 nonce += 1
             attempt = self._sign(row, nonce, gas_limit, fees)
@@ -253,10 +289,27 @@ class Sender:
                 return sent
             taken.add(nonce)
             pending, sent = pending | {row.key}, True
+            spare_wei -= attempt.most_wei
             self._memory.signed_at[row.key] = time.monotonic()
             await self._broadcast(row.key, attempt)
         self.in_flight = len(pending)
         return sent
+
+    async def _spare_wei(self, held: Sequence[Outstanding]) -> int:
+        """What the account has beyond what is under way."""
+        promised_wei = sum(one.attempts[-1].most_wei for one in held if one.included is None)
+        return await self._client.balance_wei(self._signer.account) - promised_wei
+
+    def _affords(self, fees: Fees, gas_limit: int, spare_wei: int) -> bool:
+        most_wei = gas_limit * fees.max_fee_wei
+        if most_wei <= spare_wei:
+            return True
+        account, chain_id = self._signer.account, self._client.contracts.chain_id
+        self._note(
+            f"The account {account} is out of coins: a transaction may cost {most_wei / 10**18:.6f} and "
+            f"{max(0, spare_wei) / 10**18:.6f} are left. Send it coins on chain {chain_id}; sending then goes on."
+        )
+        return False
 
     def _may_try(self, key: str, pending: frozenset[str]) -> bool:
         refused = self._memory.refused.get(key)

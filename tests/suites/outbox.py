@@ -1,5 +1,6 @@
 """What every outbox must do: subclass `OutboxSuite`, say how to make one, and pytest runs all of it."""
 
+import asyncio
 from abc import ABC, abstractmethod
 
 import pytest
@@ -150,3 +151,20 @@ class OutboxSuite(ABC):
         await self.outbox.mark_mined("a", inclusion(5))
         await self.outbox.reopen("a")
         assert await self.state_of("a") is RowState.MINED
+
+    async def test_a_lease_has_one_holder_until_it_expires_or_is_released(self) -> None:
+        assert await self.outbox.lease(SENDER, "first", 30)
+        assert not await self.outbox.lease(SENDER, "second", 30)
+        assert await self.outbox.lease(OTHER, "second", 30)
+        assert await self.outbox.lease(SENDER, "first", 30)
+        await self.outbox.release(SENDER, "second")
+        assert not await self.outbox.lease(SENDER, "second", 30)
+        await self.outbox.release(SENDER, "first")
+        assert await self.outbox.lease(SENDER, "second", 0)
+        assert await self.outbox.lease(SENDER, "third", 30)
+        assert not await self.outbox.lease(SENDER, "second", 30)
+
+    async def test_of_many_who_ask_at_once_one_gets_the_lease(self) -> None:
+        holders = [f"holder {number}" for number in range(6)]
+        answers = await asyncio.gather(*(self.outbox.lease(SENDER, one, 30) for one in holders))
+        assert sorted(answers) == [False] * 5 + [True]

@@ -2,83 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
-from eth_utils.crypto import keccak
 from fixtures.chain import Anvil
 from nodes import registering, signed
+from sending import (
+    QUICK,
+    all_done,
+    all_in,
+    enqueue,
+    grant_suspender,
+    refused_row,
+    registered,
+    sending,
+    suspension,
+    until,
+    until_registered,
+)
 
-from soterone.chain.calls import Call, CallBuilder
 from soterone.chain.client import ChainClient
-from soterone.chain.codec import encode_call
 from soterone.chain.json_rpc import JsonRpc
 from soterone.chain.outbox import MemoryOutbox, OutboxRow, RowState
-from soterone.chain.sender import Sender, SendingPolicy
+from soterone.chain.sender import SendingPolicy
 from soterone.crypto.accounts import Signer
-from soterone.domain.ids import Account, QueryId
 from soterone.domain.roles import Role
-
-QUICK = SendingPolicy(
-    poll_seconds=0.05,
-    resend_seconds=0.15,
-    stuck_seconds=0.3,
-    lost_nonce_seconds=0.2,
-    refusal_pause_seconds=0.05,
-)
-_keys = count(1)
-
-
-def registration_row(chain: ChainClient) -> tuple[OutboxRow, Account]:
-    node = Signer.new()
-    return OutboxRow(f"node:{node.account}:register:1", registering(chain, node, Role.MPC_NODE)), node.account
-
-
-def refused_row(chain: ChainClient, gas_limit: int | None = None) -> OutboxRow:
-    call = CallBuilder(chain.contracts.addresses).cleanup(QueryId("0x" + "cd" * 32))
-    return OutboxRow(f"query:{next(_keys)}:cleanup:0", call, gas_limit)
-
-
-@asynccontextmanager
-async def sending(
-    chain: ChainClient, signer: Signer, outbox: MemoryOutbox, policy: SendingPolicy = QUICK
-) -> AsyncIterator[Sender]:
-    sender, stop = Sender(chain, signer, outbox, policy), asyncio.Event()
-    task = asyncio.create_task(sender.run(stop))
-    try:
-        yield sender
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 5)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (the condition is a reading of many things)
-            await asyncio.sleep(0.005)
-
-
-def all_done(outbox: MemoryOutbox, rows: list[OutboxRow]) -> Callable[[], bool]:
-    """Mined, some perhaps so deep by now that they are final."""
-    return lambda: all(outbox.state_of(one.key) in (RowState.MINED, RowState.FINAL) for one in rows)
-
-
-def all_in(outbox: MemoryOutbox, rows: list[OutboxRow], state: RowState) -> Callable[[], bool]:
-    return lambda: all(outbox.state_of(one.key) is state for one in rows)
-
-
-async def registered(chain: ChainClient, accounts: list[Account]) -> bool:
-    return all([(await chain.node_of(account)).incarnation == 1 for account in accounts])
-
-
-def enqueue(chain: ChainClient, outbox: MemoryOutbox, number: int) -> tuple[list[OutboxRow], list[Account]]:
-    made = [registration_row(chain) for _ in range(number)]
-    for row, _ in made:
-        assert outbox.enqueue(row)
-    return [row for row, _ in made], [account for _, account in made]
 
 
 async def test_a_burst_goes_out_with_consecutive_nonces_in_order(
@@ -196,18 +144,6 @@ async def test_a_row_that_depends_on_one_under_way_waits_for_it(
         await until(all_done(outbox, rows))
 
 
-def suspension(chain: ChainClient, node: Account) -> Call:
-    data = encode_call("NodeRegistry", "setSuspended", node, True)
-    return Call(chain.contracts.addresses["NodeRegistry"], data, "suspend")
-
-
-def grant_suspender(anvil: Anvil, chain: ChainClient, admin: Signer) -> None:
-
-    data = encode_call("NodeRegistry", "grantRole", keccak(text="SUSPENDER_ROLE"), admin.account)
-    to = chain.contracts.addresses["NodeRegistry"]
-    anvil.rpc("eth_sendTransaction", {"from": admin.account, "to": to, "data": f"0x{data.hex()}"})
-
-
 async def test_what_a_reorganisation_dropped_is_sent_again(
     own_chain: ChainClient, own_anvil: Anvil, coordinator_signer: Signer
 ) -> None:
@@ -223,12 +159,6 @@ async def test_what_a_reorganisation_dropped_is_sent_again(
         await until_registered(own_chain, nodes)
     after = [outbox.inclusion_of(one.key) for one in rows]
     assert [one.transaction_hash for one in after if one] == [one.transaction_hash for one in before if one]
-
-
-async def until_registered(chain: ChainClient, nodes: list[Account]) -> None:
-    async with asyncio.timeout(10):
-        while not await registered(chain, nodes):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 async def test_a_stuck_transaction_is_paid_an_eighth_more_until_it_is_mined(
@@ -383,11 +313,3 @@ async def test_rows_become_final_once_they_are_deep_enough(
         await until(all_done(outbox, rows))
         own_anvil.rpc("anvil_mine", hex(SendingPolicy().watch_blocks))
         await until(all_in(outbox, rows, RowState.FINAL))
-
-
-async def test_an_account_without_coins_is_said(own_chain: ChainClient) -> None:
-    outbox = MemoryOutbox()
-    enqueue(own_chain, outbox, 1)
-    async with sending(own_chain, Signer.new(), outbox) as sender:
-        await until(lambda: sender.problem is not None)
-        assert "nsufficient funds" in str(sender.problem)
