@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test lint types contracts unit integration e2e gas bench generate lock clean
+.PHONY: help setup demo test lint types contracts unit integration e2e chaos iproute gas bench generate lock clean
 
 help:  ## Say what every target does
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,7 +30,7 @@ node_modules/.ready: package-lock.json
 	@npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-demo: setup  ## Run the main job from registration to cleanup (ARGS="--json FILE", ARGS=--keep)
+demo: setup  ## Run the main job from registration to cleanup (ARGS="--json FILE", ARGS=--keep, ARGS="--kill mpc|owner|coordinator|chain")
 	@$(BIN)/python -m scripts.demo $(ARGS)
 
 test: setup lint types contracts unit integration e2e  ## Pass every test there is
@@ -58,9 +58,16 @@ integration: setup  ## Test parts against a real chain, real databases and real 
 	@echo "· integration tests: real chain, databases and TLS on loopback"
 	@$(BIN)/pytest -q tests/contracts tests/integration -n 2 --dist loadscope
 
-e2e: setup  ## Test the whole: real processes, the demo, the search of memory
+e2e: setup iproute  ## Test the whole: real processes, the demo, the search of memory, a spread of chaos
 	@echo "· end-to-end tests: every party its own process"
-	@$(BIN)/pytest -q tests/e2e
+	@$(BIN)/pytest -q tests/e2e tests/chaos
+
+chaos: setup iproute  ## Break everything, one thing at a time (an hour; ARGS="--list", ARGS="--only mpc/*/kill")
+	@$(BIN)/python -m scripts.chaos $(ARGS)
+
+iproute:
+	@command -v ip >/dev/null || { test "$$(id -u)" = 0 && apt-get install -y -qq iproute2 >/dev/null; } \
+		|| echo "· iproute2 is missing and cannot be installed: no network link will be cut"
 
 gas: setup  ## Measure gas per named operation and write contracts/gas.json
 	@$(BIN)/python -m scripts.gas $(ARGS)
