@@ -6,12 +6,16 @@ from collections.abc import Awaitable, Callable
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
 
+from coordinator.chain.sql_cursor import SqlCursorTransaction
 from coordinator.database import Database
+from soterone.chain.follower import Follower
+from soterone.chain.sender import Sender
 
 Check = Callable[[], Awaitable[str]]
 """Returns what is wrong in a sentence, or nothing."""
 
 _CHECK_SECONDS = 2.0
+_PASSING_SECONDS = 3.0
 
 
 class Health:
@@ -57,13 +61,29 @@ def database_check(database: Database) -> Check:
     return check
 
 
-def chain_check(answer_age_seconds: Callable[[], float | None], limit_seconds: float) -> Check:
-    """Return the check that the follower was up to date not long ago."""
+def chain_check(
+    follower: Follower[SqlCursorTransaction], answer_limit_seconds: float, head_limit_seconds: float
+) -> Check:
+    """Return the check that the chain answers and its head moves; a head limit of 0 lets it stand still."""
 
     async def check() -> str:
-        age = answer_age_seconds()
-        if age is None:
+        answer_age, head_age = follower.answer_age_seconds, follower.head_age_seconds
+        if answer_age is None or head_age is None:
             return "the chain was not followed to its head yet"
-        return f"the chain gave no answer for {age:.0f} seconds" if age > limit_seconds else ""
+        if answer_age > answer_limit_seconds:
+            return f"the chain was not followed to its head for {answer_age:.0f} seconds"
+        if 0 < head_limit_seconds < head_age:
+            return f"the chain's head stands still for {head_age:.0f} seconds"
+        return ""
+
+    return check
+
+
+def sender_check(sender: Sender) -> Check:
+    """Return the check that transactions go out; what is over within seconds is nothing to report."""
+
+    async def check() -> str:
+        age = sender.problem_age_seconds
+        return sender.problem or "" if age is not None and age > _PASSING_SECONDS else ""
 
     return check

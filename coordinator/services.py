@@ -15,7 +15,7 @@ from coordinator.app import create_app
 from coordinator.chain.services import FollowerService, SenderService
 from coordinator.context import Context
 from coordinator.database import Database
-from coordinator.health import Health, chain_check, database_check
+from coordinator.health import Health, chain_check, database_check, sender_check
 from coordinator.housekeeping import Housekeeper
 from coordinator.keys import open_key, sign_in_secret
 from coordinator.metrics import Metrics
@@ -55,7 +55,7 @@ async def open_context(settings: Settings, signer: Signer) -> AsyncIterator[Cont
     Errors: NotMigrated, DeploymentError, ChainError.
     """
     contracts = Contracts.of(Deployment.load(settings.deployment_file))
-    limits = QueryLimits()
+    limits = QueryLimits(final_depth_blocks=settings.final_depth_blocks)
     async with Database(settings.database) as database:
         await migrations.check(database)
         async with await ChainClient.connect(settings.chain_rpc, contracts) as chain:
@@ -121,13 +121,16 @@ class _Process:
 
     def _add_chain(self, chosen: frozenset[Service], signer: Signer) -> None:
         if Service.SENDER in chosen:
-            self._running.append(SenderService(self._context, signer).run)
+            sending = SenderService(self._context, signer)
+            self._health.add("sender", sender_check(sending.sender))
+            self._running.append(sending.run)
         if Service.FOLLOWER in chosen:
             service = FollowerService(self._context)
-            limit = self._context.settings.head_age_limit_seconds
+            settings = self._context.settings
+            limits = (settings.chain_answer_limit_seconds, settings.head_age_limit_seconds)
             age = self._context.metrics.head_age_seconds
             age.set_function(lambda: service.follower.head_age_seconds or 0.0)
-            self._health.add("chain", chain_check(lambda: service.follower.answer_age_seconds, limit))
+            self._health.add("chain", chain_check(service.follower, *limits))
             self._running.append(service.run)
 
     def _add_rpc(self) -> None:

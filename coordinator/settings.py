@@ -24,7 +24,11 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """One object a process, made in `__main__` and passed down. Secrets are paths to files."""
+    """One object a process, made in `__main__` and passed down. Secrets are paths to files.
+
+    What a query does waits for `confirmations` (1: mined), what a node is paid or punished for for `final_depth_blocks`
+    more. A head limit of 0 suits a chain that mines on demand alone.
+    """
 
     model_config = SettingsConfigDict(env_prefix="SOTER_", extra="forbid", frozen=True)
 
@@ -36,7 +40,10 @@ class Settings(BaseSettings):
     chain_rpc: str
     chain_ws: str | None = None
     confirmations: int = Field(1, ge=1)
+    final_depth_blocks: int = Field(12, ge=0)
     chain_poll_seconds: float = Field(1.0, gt=0)
+    chain_answer_limit_seconds: float = Field(30.0, gt=0)
+    head_age_limit_seconds: float = Field(60.0, ge=0)
 
     host: str = "127.0.0.1"
     public_host: str = "127.0.0.1"
@@ -57,7 +64,6 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1 << 20, ge=1024)
     request_timeout_seconds: float = Field(60.0, gt=0)
     max_connections: int = Field(2000, ge=10)
-    head_age_limit_seconds: float = Field(60.0, gt=0)
 
     @field_validator("database_url")
     @classmethod

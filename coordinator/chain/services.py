@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -44,8 +45,9 @@ class SenderService:
 
     def __init__(self, context: Context, signer: Signer, policy: SendingPolicy | None = None) -> None:
         self._context = context
+        store = SqlOutbox(context.database, context.wakeups)
         self.sender = Sender(
-            context.chain, signer, SqlOutbox(context.database, context.wakeups), policy or SendingPolicy()
+            context.chain, signer, store, policy or _policy(context.limits.final_depth_blocks)
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -67,6 +69,12 @@ class SenderService:
             except SQLAlchemyError:
                 _log.exception("outbox_not_measured")
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _policy(final_depth_blocks: int) -> SendingPolicy:
+    """Watch what was mined until nothing that follows from it can be taken back."""
+    usual = SendingPolicy()
+    return replace(usual, watch_blocks=max(usual.watch_blocks, final_depth_blocks + 1))
 
 
 async def _wake(wakeups: Wakeups, wake: Callable[[], None]) -> None:

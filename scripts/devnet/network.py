@@ -152,15 +152,20 @@ class Devnet:
         return ["--data-dir", str(self.folder / name)]
 
     def _process(self, name: str, command: list[str]) -> Process:
-        return Process(name, self.hosting.command(name, command), self._log(name), self.environment)
+        return Process(name, self.hosting.command(name, command), self._log(name), self._settings)
 
     def _run(self, party: str, program: str, *arguments: str) -> str:
         return run(
             f"{program} {arguments[0]}",
             self.hosting.command(party, [str(BIN / program), *arguments]),
             self._log("commands"),
-            self.environment,
+            self._settings,
         )
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        """What every process gets: on this chain what is mined counts at once."""
+        return {"SOTER_FINAL_DEPTH_BLOCKS": "0", **self.environment}
 
     def _log(self, name: str) -> Path:
         folder = self.folder / "logs"

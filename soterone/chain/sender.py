@@ -83,6 +83,12 @@ class Sender:
         self._woken = asyncio.Event()
         self.in_flight = 0
         self.problem: str | None = None
+        self._problem_since = 0.0
+
+    @property
+    def problem_age_seconds(self) -> float | None:
+        """How long it has had one; None while it has none."""
+        return None if self.problem is None else time.monotonic() - self._problem_since
 
     def wake(self) -> None:
         """Look at the outbox at once: call it after the commit of a new row."""
@@ -382,4 +388,6 @@ class Sender:
     def _note(self, problem: str) -> None:
         if problem != self.problem:
             _log.warning("sender_waits", problem=problem)
+        if self.problem is None:
+            self._problem_since = time.monotonic()
         self.problem = problem
