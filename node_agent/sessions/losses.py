@@ -96,7 +96,7 @@ async def watch(
     say: Callable[[Account, bool], None],
     clock: Callable[[], float],
 ) -> None:
-    """Ping MPC nodes until cancelled; `say` may be called again and again with who is silent, and for how long.
+    """Ping MPC nodes until cancelled; `say` is called again and again with who is silent (False) or unlinked (True).
 
     A peer that this node cannot reach for `unlinked_after_seconds` may be alive all the same: then the link is cut.
     """
@@ -108,5 +108,7 @@ async def watch(
             if answered:
                 silence.heard(peer, clock())
             elif (seconds := silence.seconds(peer, clock())) >= SILENT_SECONDS:
-                say(peer, seconds >= unlinked_after_seconds)
+                say(peer, False)
+                if seconds >= unlinked_after_seconds:
+                    say(peer, True)
         await asyncio.sleep(max(0.1, started + PING_INTERVAL_SECONDS - clock()))

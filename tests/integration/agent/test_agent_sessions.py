@@ -3,98 +3,31 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest_asyncio
 from eth_utils import keccak
-from fixtures.participants import LEDGER, POSITION, Query, new_query
-from fixtures.query_agents import QUICK, QueryAgent, RehearsalEngine
-from fixtures.recording_coordinator import Heard, RecordingCoordinator, until
+from fixtures.participants import LEDGER, POSITION, new_query
+from fixtures.query_agents import QUICK
+from fixtures.query_network import NOBODY, Network, leftovers, network_of
+from fixtures.recording_coordinator import until
 
 from node_agent.engines.base import EngineError, PrepareJob, TrainJob
 from node_agent.sessions.ports import SessionLimits, Verdict
-from soterone.chain.events import QueryCleanup, QueryCompleted, QueryFailed
+from soterone.chain.events import QueryCompleted
 from soterone.chain.records import QueryStatus
 from soterone.crypto.accounts import Signer, account
 from soterone.crypto.messages import CleanupDone, ResultShare, recover
 from soterone.crypto.sealing import share_context
 from soterone.domain.failures import FailureReason
-from soterone.domain.ids import Account, hash32, query_id
-
-NOBODY = Account("0x0000000000000000000000000000000000000000")
-
-
-@dataclass(slots=True)
-class Network:
-    """A query, its coordinator and its agents, owners first."""
-
-    query: Query
-    coordinator: RecordingCoordinator
-    agents: list[QueryAgent]
-
-    @property
-    def heard(self) -> Heard:
-        return self.coordinator.heard
-
-    @property
-    def mpcs(self) -> list[QueryAgent]:
-        return self.agents[2:]
-
-    @property
-    def states(self) -> set[str]:
-        return {agent.state for agent in self.agents}
-
-    async def offer(self) -> None:
-        answers = [await agent.offer() for agent in self.agents]
-        assert [answer.sentence for answer in answers] == [""] * 5
-
-    async def dispatch(self) -> None:
-        for agent in self.agents:
-            await agent.sessions.handle(self.query.event())
-
-    async def fail_on_chain(self) -> None:
-        for agent in self.agents:
-            await agent.sessions.handle(QueryFailed(POSITION, query_id(self.query.id), 4, NOBODY))
-
-    async def clean_up(self) -> None:
-        for agent in self.agents:
-            await agent.sessions.handle(QueryCleanup(POSITION, query_id(self.query.id)))
-
-
-@asynccontextmanager
-async def network_of(query: Query, folder: Path) -> AsyncIterator[Network]:
-    coordinator = RecordingCoordinator(query.authority)
-    await coordinator.start()
-    meetings: dict[tuple[int, int, str], set[int]] = {}
-    agents = [
-        QueryAgent(node, folder / f"agent-{i}", query, coordinator, RehearsalEngine(meetings))
-        for i, node in enumerate(query.nodes)
-    ]
-    for agent in agents:
-        await agent.start()
-    coordinator.description = query.description()
-    try:
-        yield Network(query, coordinator, agents)
-    finally:
-        await asyncio.gather(*(agent.stop() for agent in agents))
-        await coordinator.stop()
+from soterone.domain.ids import hash32, query_id
 
 
 @pytest_asyncio.fixture
 async def network(tmp_path: Path) -> AsyncIterator[Network]:
     async with network_of(new_query(), tmp_path) as made:
         yield made
-
-
-def leftovers(network: Network) -> list[Path]:
-    found: list[Path] = []
-    for agent in network.agents:
-        workspaces = agent.context.workspaces
-        for root in (workspaces.root, workspaces.scratch_root):
-            found += [path for path in root.rglob("*") if path.is_file()] if root.is_dir() else []
-    return found
 
 
 async def test_a_query_runs_from_the_order_to_the_signed_cleanup(network: Network) -> None:

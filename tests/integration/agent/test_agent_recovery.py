@@ -1,0 +1,268 @@
+"""Agents lose engines, peers and generations over real mutual TLS, and finish all the same; the engine is rehearsed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from fixtures.participants import LEDGER, new_query
+from fixtures.query_network import Network, leftovers, network_of
+from fixtures.recording_coordinator import until
+from fixtures.scripted_chain import STARTED_AT
+
+from node_agent.engines.base import EngineError, TrainJob
+from node_agent.sessions.checkpoints import Checkpoint
+from node_agent.sessions.states import Fence
+from soterone.crypto.accounts import account
+from soterone.crypto.messages import LossReport, recover
+from soterone.crypto.sealing import share_context
+from soterone.domain.failures import FailureReason
+
+EPOCHS = 4
+BROKEN = EngineError(FailureReason.ENGINE_ERROR, "The engine ended before its work was done.")
+
+
+@pytest_asyncio.fixture
+async def network(tmp_path: Path) -> AsyncIterator[Network]:
+    async with network_of(new_query(), tmp_path, spares=3, epochs=EPOCHS) as made:
+        await made.offer()
+        yield made
+
+
+def hold_after_epoch(network: Network, epoch: int) -> None:
+    """Let all training of the first generation's first attempt stand still after an epoch."""
+
+    async def stand_still(job: TrainJob, done: int) -> None:
+        if done == epoch and job.link.generation == 0 and job.link.attempt == 1:
+            await asyncio.sleep(600)
+
+    for agent in network.mpcs:
+        agent.engine.after_epoch = stand_still
+
+
+async def until_kept(network: Network, epoch: int) -> None:
+    """Wait until every MPC node keeps the checkpoint of an epoch."""
+    name = Checkpoint(epoch, Fence(0, 1)).name
+    await until(lambda: all(a.session and a.session._workspace for a in network.mpcs))
+    await until(lambda: all(a.session._workspace.has(name) for a in network.mpcs))
+
+
+def generation_results(network: Network, generation: int) -> dict[int, bytes]:
+    """Open the model shares of a generation, by rank."""
+    query = network.query
+    return {
+        header.rank: query.result_key.open(sealed, share_context(query.id, generation, header.rank))
+        for header, sealed in network.heard.results
+        if header.generation == generation and header.rank != 255
+    }
+
+
+async def test_after_a_killed_engine_everybody_goes_on_from_its_own_checkpoint(network: Network) -> None:
+    async def break_once(job: TrainJob, done: int) -> None:
+        if done == 2 and job.link.attempt == 1:
+            await until_kept(network, 2)
+            raise BROKEN
+
+    hold_after_epoch(network, 2)
+    network.mpcs[1].engine.after_epoch = break_once
+    await network.dispatch()
+    await until(lambda: network.states == {"done"})
+    for rank, agent in enumerate(network.mpcs):
+        last = agent.engine.jobs[-1]
+        assert (last.link.attempt, last.resume_epoch) == (2, 2)
+        assert agent.engine.resumed[-1] == (b"epoch 2 of rank %d" % rank,)
+        assert agent.engine.lent == []
+    assert generation_results(network, 0) == {rank: f"0{rank}|1{rank}".encode() for rank in range(3)}
+    assert network.heard.failures == []
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+async def test_an_agent_that_was_killed_and_restarted_has_its_checkpoints_still(
+    network: Network, victim: int
+) -> None:
+    hold_after_epoch(network, 3)
+    await network.dispatch()
+    await until_kept(network, 3)
+    agent = network.mpcs[victim]
+    await agent.stop()
+    await agent.start()
+    await until(lambda: network.states == {"done"})
+    assert {one.engine.jobs[-1].resume_epoch for one in network.mpcs} == {3}
+    assert sorted(generation_results(network, 0)) == [0, 1, 2]
+    assert network.heard.failures == []
+
+
+async def test_a_mismatch_starts_from_the_beginning(network: Network) -> None:
+    async def break_once(job: TrainJob, done: int) -> None:
+        if done == 2 and job.link.attempt == 1:
+            await until_kept(network, 2)
+            raise BROKEN
+
+    def refuse_resumed(job: TrainJob) -> None:
+        if isinstance(job, TrainJob) and job.resume_epoch:
+            raise EngineError(FailureReason.ENGINE_ERROR, "The checkpoints do not fit.", mismatch=True)
+
+    hold_after_epoch(network, 2)
+    network.mpcs[1].engine.after_epoch = break_once
+    for agent in network.mpcs:
+        agent.engine.after = refuse_resumed
+    await network.dispatch()
+    await until(lambda: network.states == {"done"})
+    assert {agent.engine.jobs[-1].resume_epoch for agent in network.mpcs} == {0}
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+async def test_a_successor_goes_on_from_what_the_survivors_lend(network: Network, victim: int) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    lost, old_leader = network.mpcs[victim], network.agents[0].session.leader
+    await lost.stop()
+    event = await network.replace(lost)
+    await until(lambda: network.states == {"done"})
+    check_lending(network, victim)
+    assert set(generation_results(network, 1)) == {0, 1, 2}
+    assert generation_results(network, 0) == {}
+    assert network.agents[0].session.leader == min(network.agents[0].session.order.mpcs, key=str.lower)
+    assert (network.agents[0].session.leader != old_leader) or victim != 0 or event.new_mpc < old_leader
+    await network.clean_up()
+    await until(lambda: len(network.heard.cleanups) == 5)
+    assert leftovers(network) == []
+
+
+def check_lending(network: Network, victim: int) -> None:
+    """The survivors lent each their half; every node of the trio got both parts, and only its own."""
+    ranks = [rank for rank in range(3) if rank != victim]
+    for rank, agent in enumerate(network.mpcs):
+        assert [(job.rank, job.other_rank) for job in agent.engine.lent] == (
+            [(rank, next(other for other in ranks if other != rank))] if rank in ranks else []
+        )
+        assert agent.engine.jobs[-1].resume_epoch == 2
+        assert agent.engine.resumed[-1] == tuple(
+            b"epoch 2 of rank %d by %d for %d" % (lender, lender, rank) for lender in ranks
+        )
+
+
+async def test_a_node_that_slept_through_its_replacement_cleans_up_when_it_is_back(network: Network) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    lost = network.mpcs[1]
+    await lost.stop()
+    event = await network.replace(lost)
+    await until(lambda: network.states == {"done"})
+    await lost.start()
+    await lost.sessions.handle(event)
+    await until(lambda: lost.session is None)
+    assert len(network.heard.cleanups) == 1
+    workspaces = lost.context.workspaces
+    assert not any(path.is_file() for path in workspaces.root.rglob("*"))
+    assert len(lost.engine.jobs) == 1
+    assert generation_results(network, 0) == {}
+
+
+async def test_a_lost_node_that_still_runs_stops_at_once_and_its_calls_are_refused(network: Network) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    lost = network.mpcs[2]
+    event = await network.replace(lost)
+    await lost.sessions.handle(event)
+    await until(lambda: lost.session is None)
+    await until(lambda: network.states == {"done"})
+    assert generation_results(network, 0) == {}
+    await lost.sessions.handle(event)
+    assert lost.session is None
+
+
+async def test_two_nodes_lost_at_once_start_from_the_beginning(network: Network) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    first, second = network.mpcs[0], network.mpcs[2]
+    await asyncio.gather(first.stop(), second.stop())
+    await network.replace(first)
+    await asyncio.sleep(0.2)
+    await network.replace(second)
+    await until(lambda: network.states == {"done"})
+    assert {agent.engine.jobs[-1].resume_epoch for agent in network.mpcs} == {0}
+    assert set(generation_results(network, 2)) == {0, 1, 2}
+    assert network.heard.failures == []
+
+
+async def test_a_participant_that_sleeps_through_a_replacement_joins_the_new_generation(
+    network: Network,
+) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    lost, sleeper = network.mpcs[1], network.agents[0]
+    await asyncio.gather(lost.stop(), sleeper.stop())
+    event = await network.replace(lost)
+    await asyncio.sleep(0.3)
+    await sleeper.start()
+    await sleeper.sessions.handle(event)
+    await until(lambda: network.states == {"done"})
+    assert sleeper.session.fence.generation == 1
+
+
+async def test_a_result_of_the_generation_before_is_void(network: Network) -> None:
+    network.coordinator.refuse_results = 10**6
+    await network.dispatch()
+    await until(lambda: {agent.state for agent in network.mpcs} == {"delivering"})
+    network.coordinator.refuse_results = 0
+    lost = network.mpcs[1]
+    await lost.stop()
+    before = len(network.heard.results)
+    await network.replace(lost)
+    await until(lambda: network.states == {"done"})
+    assert before == 0 or {header.generation for header, _ in network.heard.results[before:]} == {1}
+    assert set(generation_results(network, 1)) == {0, 1, 2}
+    assert {agent.engine.jobs[-1].resume_epoch for agent in network.mpcs} == {EPOCHS}
+
+
+async def test_a_successor_that_the_seed_does_not_draw_is_worked_with_by_nobody(network: Network) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    await network.replace(network.mpcs[1], forged=True)
+    await until(lambda: network.states == {"failed"})
+    await until(lambda: len(network.heard.failures) == 5)
+    assert {(one.reason, one.generation) for one in network.heard.failures} == {
+        (FailureReason.POLICY_REFUSED, 1)
+    }
+    assert "is not the one that the seed of block 8 draws" in network.heard.failures[0].sentence
+    assert {len(agent.engine.lent) for agent in network.agents} == {0}
+
+
+async def test_a_repeated_replacement_and_one_of_the_past_change_nothing(network: Network) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    event = await network.replace(network.mpcs[1])
+    await until(lambda: network.states == {"done"})
+    for agent in network.agents:
+        await agent.sessions.handle(event)
+        await agent.sessions.handle(replace(event, new_mpc=event.candidates[-1]))
+    await asyncio.sleep(0.1)
+    assert network.states == {"done"}
+    assert {agent.session.fence.generation for agent in network.agents} == {1}
+
+
+async def test_a_silent_node_is_reported_signed_and_by_the_chains_time(network: Network) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    lost = network.mpcs[2]
+    await lost.stop()
+    await until(lambda: len({notice.signature for notice in network.heard.losses}) >= 4, seconds=30)
+    others = {agent.node.account for agent in network.agents if agent is not lost}
+    for notice in network.heard.losses:
+        assert account(notice.lost) == lost.node.account
+        assert notice.deadline == STARTED_AT + lost.chain.last_block + 3600
+        message = LossReport(network.query.id, 0, lost.node.account, notice.deadline)
+        assert recover(LEDGER, message, notice.signature) in others
+    silent = [notice for notice in network.heard.losses if not notice.unlinked]
+    assert len(silent) == 4

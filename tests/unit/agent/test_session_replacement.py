@@ -1,0 +1,105 @@
+"""How an order follows replacements, and that a successor is drawn as the chain says or not worked with."""
+
+import asyncio
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from fixtures.participants import new_query
+from fixtures.scripted_chain import VERSION, ScriptedChain, replacement
+
+from node_agent.sessions import draw
+from node_agent.sessions.backoff import Backoff
+from node_agent.sessions.draw import check_draw
+from node_agent.sessions.order import Order, OrderRefusedError
+from soterone.chain.events import MPCUpdated
+from soterone.crypto.accounts import Signer
+from soterone.domain.ids import Account
+
+ORDER = new_query().order
+SPARES = [Signer.new().account for _ in range(4)]
+
+
+def event(generation: int = 1, old: Account = ORDER.mpcs[1], **changes: object) -> MPCUpdated:
+    return replace(replacement(ORDER.query_id, old, SPARES, generation), **changes)
+
+
+def context(chain: ScriptedChain | None = None) -> SimpleNamespace:
+    return SimpleNamespace(chain=chain or ScriptedChain(), backoff=Backoff(0.01, 0.01), clock=time.monotonic)
+
+
+def test_a_successor_takes_the_rank_and_the_lowest_of_the_present_trio_leads() -> None:
+    announced = event(old=ORDER.mpcs[0])
+    following = ORDER.replaced(announced)
+    assert following.mpcs == (announced.new_mpc, *ORDER.mpcs[1:])
+    assert (following.generation, following.lost) == (1, (ORDER.mpcs[0],))
+    assert following.leader == min(following.mpcs, key=str.lower)
+    assert Order.from_json(following.to_json()) == following
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        event(generation=2),
+        event(generation=0),
+        event(old=SPARES[0]),
+        event(new_mpc=ORDER.mpcs[2]),
+        event(new_mpc=ORDER.owners[0]),
+    ],
+)
+def test_what_does_not_follow_is_no_replacement(wrong: MPCUpdated) -> None:
+    with pytest.raises(ValueError, match="does not follow"):
+        ORDER.replaced(wrong)
+
+
+def test_a_lost_node_never_comes_back() -> None:
+    following = ORDER.replaced(event())
+    with pytest.raises(ValueError, match="does not follow"):
+        following.replaced(event(generation=2, old=ORDER.mpcs[0], new_mpc=ORDER.mpcs[1]))
+
+
+async def test_the_true_draw_passes() -> None:
+    await check_draw(context(), ORDER.replaced(event()), VERSION)
+    await check_draw(context(), ORDER, VERSION)
+
+
+@pytest.mark.parametrize("new", SPARES)
+async def test_another_successor_is_refused(new: Account) -> None:
+    announced = event()
+    if new == announced.new_mpc:
+        return
+    with pytest.raises(OrderRefusedError, match="is not the one that the seed of block 8 draws"):
+        await check_draw(context(), ORDER.replaced(replace(announced, new_mpc=new)), VERSION)
+
+
+@pytest.mark.parametrize("seed_block", [0, ORDER.dispatched_block, 10, 11])
+async def test_a_seed_that_somebody_could_choose_is_refused(seed_block: int) -> None:
+    with pytest.raises(OrderRefusedError, match="not of the time of the loss"):
+        await check_draw(context(), ORDER.replaced(event(seed_block=seed_block)), VERSION)
+
+
+@pytest.mark.parametrize("candidates", [(), tuple(Signer.new().account for _ in range(17))])
+async def test_a_draw_among_none_or_too_many_is_refused(candidates: tuple[Account, ...]) -> None:
+    with pytest.raises(OrderRefusedError, match="candidates"):
+        await check_draw(context(), ORDER.replaced(event(candidates=candidates)), VERSION)
+
+
+async def test_candidates_older_than_the_query_asks_for_are_refused() -> None:
+    with pytest.raises(OrderRefusedError, match="None of the announced candidates"):
+        await check_draw(context(), ORDER.replaced(event()), VERSION + 1)
+
+
+async def test_an_rpc_that_lags_is_asked_again_and_one_that_never_knows_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain = ScriptedChain(last_block=3)
+    checking = asyncio.create_task(check_draw(context(chain), ORDER.replaced(event()), VERSION))
+    await asyncio.sleep(0.05)
+    assert not checking.done()
+    chain.last_block = 100
+    await checking
+    monkeypatch.setattr(draw, "DRAW_PATIENCE_SECONDS", 0.0)
+    chain.last_block = 3
+    with pytest.raises(OrderRefusedError, match="does not give the state of block 8"):
+        await check_draw(context(chain), ORDER.replaced(event()), VERSION)
