@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from scripts.demo.mishap import Mishap, Victim
 from scripts.demo.narrator import Narrator
 from scripts.demo.story import DemoError, Story
 from scripts.devnet.network import BIN, Devnet
@@ -36,6 +37,9 @@ def main(
         Path | None, typer.Option("--json", help="Write the demo's figures here as JSON.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
+    kill: Annotated[
+        Victim | None, typer.Option(help="Kill somebody in the middle of training, and watch what follows.")
+    ] = None,
     folder: Annotated[Path | None, typer.Option(help="Where the network lives; must not exist.")] = None,
 ) -> None:
     """Two hospitals, four MPC nodes, one customer: train a model that nobody but the customer sees."""
@@ -47,7 +51,8 @@ def main(
     network = Devnet(place.resolve(), DAYS_IN_SECONDS)
     failed = True
     try:
-        story = Story(network, Narrator(console))
+        narrator = Narrator(console)
+        story = Story(network, narrator, Mishap(kill, network, narrator) if kill else None)
         account = story.tell()
         if json_file is not None:
             json_file.write_text(json.dumps(account.as_dict(), indent=2) + "\n")

@@ -28,6 +28,7 @@ class DemoAccount:
     audit: dict[str, Any] = field(default_factory=dict)
     chain: dict[str, Any] = field(default_factory=dict)
     leftovers: list[str] = field(default_factory=list)
+    kill: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document of `--json`."""

@@ -1,13 +1,15 @@
-"""Watches the chain beside everybody else and notes when each event was first to be seen."""
+"""Watches the chain beside everybody else and notes when each event was first to be seen; waits while it is away."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
 
 from soterone.chain.client import ChainClient
+from soterone.chain.errors import ChainError
 from soterone.chain.events import Event
 from soterone.chain.records import Contracts
 
@@ -61,10 +63,11 @@ class Recorder:
         async with await ChainClient.connect(self.rpc_url, self.contracts) as chain:
             following = self.contracts.start_block
             while not self._stop.is_set():
-                head = await chain.head()
-                if head.number >= following:
+                with contextlib.suppress(ChainError):
+                    head = await chain.head()
                     now = time.monotonic()
-                    found = await chain.events_between(following, head.number)
-                    self.seen += [Seen(event, now) for event in found]
-                    following = head.number + 1
+                    if head.number >= following:
+                        found = await chain.events_between(following, head.number)
+                        self.seen += [Seen(event, now) for event in found]
+                        following = head.number + 1
                 await asyncio.sleep(POLL_SECONDS)

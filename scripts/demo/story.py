@@ -11,6 +11,7 @@ from scripts.demo.account import DemoAccount, TimedEvent
 from scripts.demo.comparison import compare
 from scripts.demo.hospitals import KEY, LABEL, Hospital, split
 from scripts.demo.leftovers import leftovers
+from scripts.demo.mishap import EPOCHS, Mishap
 from scripts.demo.narrator import Narrator
 from scripts.demo.progress import Progress
 from scripts.demo.recorder import Recorder
@@ -18,7 +19,14 @@ from scripts.devnet.network import Devnet
 from soterone.audit.auditor import audit
 from soterone.audit.report import Report
 from soterone.chain.client import ChainClient
-from soterone.chain.events import FeedbackGiven, QueryCleanup, QueryCompleted, QueryDispatched, QuerySettled
+from soterone.chain.events import (
+    FeedbackGiven,
+    QueryCleanup,
+    QueryCompleted,
+    QueryDispatched,
+    QueryFailed,
+    QuerySettled,
+)
 from soterone.chain.records import Contracts
 from soterone.client.customer import Customer
 from soterone.client.model import Model
@@ -28,6 +36,8 @@ from soterone.domain.ids import Account
 from soterone.domain.spec import QuerySpec
 
 MPC_NAMES = ("ada", "bela", "cleo", "dora")
+SPARE_NAMES = ("emil", "fay")
+"""More nodes to draw a successor from."""
 PASSWORD = "demo"  # noqa: S105
 
 
@@ -37,10 +47,11 @@ class DemoError(Exception):
 
 @dataclass(slots=True)
 class Story:
-    """One run of the demo inside one network."""
+    """One run of the demo inside one network; with a mishap somebody dies in the middle of it."""
 
     network: Devnet
     narrator: Narrator
+    mishap: Mishap | None = None
     account: DemoAccount = field(default_factory=DemoAccount)
 
     def tell(self) -> DemoAccount:
@@ -82,12 +93,16 @@ class Story:
         try:
             started = [
                 *(pool.submit(self._start_owner, hospital) for hospital in split()),
-                *(pool.submit(self._start_mpc_node, name) for name in MPC_NAMES),
+                *(pool.submit(self._start_mpc_node, name) for name in self._mpc_names),
             ]
             for one in started:
                 self.narrator.say(one.result())
         finally:
             pool.shutdown(cancel_futures=True)
+
+    @property
+    def _mpc_names(self) -> tuple[str, ...]:
+        return MPC_NAMES if self.mishap is None else (*MPC_NAMES, *SPARE_NAMES)
 
     def _start_owner(self, hospital: Hospital) -> str:
         owner = self.network.add_agent(hospital.name, "owner")
@@ -132,17 +147,11 @@ class Story:
         self.account.phases["reserve"] = signed - asked
         self.narrator.say(f"every participant accepted; the order is signed: query {query.id[:18]}…")
         progress = self._watch(query)
-        seen_at = {
-            kind: recorder.time_of(query.id, kind) for kind in (QueryDispatched, QueryCompleted, QueryCleanup)
-        }
-        self.account.phases |= {
-            "dispatch": seen_at[QueryDispatched] - signed,
-            **progress.seconds(seen_at[QueryCompleted]),
-        }
-        model = self._open(query)
-        self._compare(model, spec)
-        self._clean(query, seen_at[QueryCompleted], recorder)
-        self._rate(query, before, customer, recorder)
+        self.account.phases["dispatch"] = recorder.time_of(query.id, QueryDispatched) - signed
+        if self.mishap is not None and self.mishap.fatal:
+            self._end_without_model(query, before, customer, recorder)
+        else:
+            self._end_with_model(query, spec, progress, before, customer, recorder)
         self._audit()
         view = query.view()
         self.account.query = {"id": query.id, "status": view.status, "generation": view.generation}
@@ -155,6 +164,34 @@ class Story:
             )
             for seen in recorder.events_of(query.id)
         ]
+
+    def _end_with_model(
+        self,
+        query: Query,
+        spec: QuerySpec,
+        progress: Progress,
+        before: dict[Account, int],
+        customer: Customer,
+        recorder: Recorder,
+    ) -> None:
+        completed = recorder.time_of(query.id, QueryCompleted)
+        recorder.time_of(query.id, QueryCleanup)
+        self.account.phases |= progress.seconds(completed)
+        model = self._open(query)
+        self._compare(model, spec)
+        self._clean(query, completed, recorder)
+        self._rate(query, before, customer, recorder)
+
+    def _end_without_model(
+        self, query: Query, before: dict[Account, int], customer: Customer, recorder: Recorder
+    ) -> None:
+        failure = query.view().failure
+        if failure is None or failure.node is None:
+            raise DemoError("the coordinator does not say who made the query fail")
+        self.narrator.say(f"the customer reads: {failure.sentence} ({self.narrator.name(failure.node)})")
+        self._clean(query, recorder.time_of(query.id, QueryFailed), recorder)
+        recorder.time_of(query.id, QuerySettled)
+        self._show_reputation(before, customer)
 
     def _spec(self, customer: Customer) -> QuerySpec:
         found = {
@@ -174,6 +211,7 @@ class Story:
                 "datasets": [clinic.id, laboratory.id],
                 "key": KEY,
                 "label": {"dataset": clinic.id, "column": LABEL},
+                "training": {} if self.mishap is None else {"epochs": EPOCHS},
             }
         )
 
@@ -181,10 +219,19 @@ class Story:
         progress = Progress(self.narrator)
         for event in query.events():
             progress.take(event)
+            if self.mishap is not None:
+                self.mishap.take(event)
+        self._after_mishap()
         view = query.view()
-        if view.status != "completed":
+        expected = "failed" if self.mishap is not None and self.mishap.fatal else "completed"
+        if view.status != expected:
             raise DemoError(view.failure.sentence if view.failure else f"the query was {view.status}")
         return progress
+
+    def _after_mishap(self) -> None:
+        if self.mishap is not None:
+            self.mishap.bring_back()
+            self.account.kill = {"victim": self.mishap.victim, **self.mishap.seconds}
 
     def _open(self, query: Query) -> Model:
         began = time.monotonic()
@@ -235,12 +282,15 @@ class Story:
         participants = [one.account for one in query.view().participants]
         query.rate(dict.fromkeys(participants, 95))
         recorder.time_of(query.id, FeedbackGiven)
+        self.narrator.say("the coordinator's observations and the customer's rating stand on chain")
+        self._show_reputation(before, customer)
+
+    def _show_reputation(self, before: dict[Account, int], customer: Customer) -> None:
         nodes = list(before)
         after = dict(zip(nodes, customer.ledger.scores_of(nodes), strict=True))
         self.account.reputation = {
             node: {"before": before[node] / 1e9, "after": after[node] / 1e9} for node in nodes
         }
-        self.narrator.say("the coordinator's observations and the customer's rating stand on chain")
         self.narrator.reputation(self.account.reputation)
 
     def _audit(self) -> None:
