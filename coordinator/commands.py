@@ -4,7 +4,8 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Never, TypeVar
 
@@ -16,8 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from coordinator import logs, migrations, settings, setup
 from coordinator.database import Database
 from coordinator.database_errors import DatabaseAway, away
-from soterone.chain.deployment import DeploymentError
+from coordinator.sole_process import sole_process
+from soterone.chain.client import ChainClient
+from soterone.chain.deployment import Deployment, DeploymentError
 from soterone.chain.errors import ChainError, ChainUnreachableError
+from soterone.chain.records import Contracts
 from soterone.crypto.accounts import KeystoreError
 from soterone.rpc.channels import BindError
 
@@ -43,6 +47,7 @@ AnswerT = TypeVar("AnswerT")
 _REFUSALS = (
     settings.SettingsError,
     migrations.NotMigrated,
+    migrations.NotEmpty,
     DeploymentError,
     KeystoreError,
     BindError,
@@ -126,6 +131,41 @@ def serve(
         await run_services(settings.load(data_dir, database_url=database_url), chosen, stop, _announce)
 
     _run(run)
+
+
+@app.command()
+def rebuild(data_dir: DataDir, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Restore everything that the chain knows into an empty, migrated database.
+
+    Nodes must enrol again (soter-node register) and owners publish their datasets again: profiles, metadata, specs
+    and sealed results are on no chain.
+    """
+    from coordinator.rebuilding.service import Report
+    from coordinator.rebuilding.service import rebuild as restore
+
+    async def run() -> Report:
+        chosen = settings.load(data_dir, database_url=database_url)
+        contracts = Contracts.of(Deployment.load(chosen.deployment_file))
+        with sole_process(chosen), _progress() as tell:
+            async with Database(chosen.database) as database:
+                await migrations.check(database)
+                async with await ChainClient.connect(chosen.chain_rpc, contracts) as chain:
+                    return await restore(database, chain, chosen.confirmations, tell)
+
+    report = _run(run)
+    said = (
+        f"restored {report.queries} queries ({report.unfinished} unfinished), {report.nodes} nodes and "
+        f"{report.events} events up to block {report.block}; the nodes must run soter-node register again"
+    )
+    _tell(report.as_dict(), as_json, said)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Yield who shows on a terminal what is being done; elsewhere it says nothing."""
+    console = Console(stderr=True)
+    with console.status("starting") as shown:
+        yield shown.update
 
 
 @app.command()

@@ -132,15 +132,23 @@ async def _apply_to_nodes(session: AsyncSession, event: Event) -> None:
 
 
 async def _tell(session: AsyncSession, event: Event) -> None:
-    kind = _TOLD.get(type(event).__name__)
-    data = _data(event)
-    query = await session.get(Query, data.get("query_id", ""))
-    if kind is None or query is None or query.dispatched_tx is None:
+    query = await session.get(Query, _data(event).get("query_id", ""))
+    if query is None or query.dispatched_tx is None:
         return
+    told = told_of(event, query.failure_sentence)
+    if told is not None:
+        await repository.add_event(session, query.id, *told)
+
+
+def told_of(event: Event, failure_sentence: str) -> tuple[str, dict[str, Any]] | None:
+    """Return kind and data of what a query's customer is told of an event, None when that is nothing."""
+    kind, data = _TOLD.get(type(event).__name__), _data(event)
+    if kind is None:
+        return None
     told = {name: value for name, value in data.items() if name not in ("query_id", "customer")}
     told = {_SHORTER.get(name, name): value for name, value in told.items()}
     told |= {"tx": event.position.transaction_hash, "block": event.position.block_number}
     if kind == "failed":
         kind = "cancelled" if data["reason"] == FailureReason.CANCELLED else kind
-        told["sentence"] = query.failure_sentence
-    await repository.add_event(session, query.id, kind, told)
+        told["sentence"] = failure_sentence
+    return kind, told

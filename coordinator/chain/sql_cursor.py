@@ -15,6 +15,9 @@ from soterone.chain.errors import CursorMovedError
 from soterone.chain.records import BlockRef
 from soterone.domain.ids import hash32
 
+FOLLOWER = "coordinator"
+"""The name of the cursor that the rows follow."""
+
 
 class SqlCursorTransaction:
     """One database transaction; the handler writes through `session`."""
@@ -65,7 +68,7 @@ class SqlCursorTransaction:
 class SqlCursorStore:
     """The cursor of one follower, by its name. Whoever waits for the chain is woken after each commit."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, follower: str = "coordinator") -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, follower: str = FOLLOWER) -> None:
         self._database, self._wakeups, self._follower = database, wakeups, follower
 
     async def trail(self) -> Sequence[BlockRef]:

@@ -15,6 +15,10 @@ class NotMigrated(Exception):
     """The database has another schema than this program; the text says what to do."""
 
 
+class NotEmpty(Exception):
+    """The database has rows where a command needs none; the text says what to do."""
+
+
 def configuration() -> Config:
     """Return Alembic's configuration; `attributes["connection"]` must be set before a command runs."""
     config = Config()

@@ -11,6 +11,9 @@ from coordinator.models.columns import account_field, bytes_field, counter_field
 CONSTANTS_RANK = 255
 """The rank under which data owners deliver their sealed standardisation constants."""
 
+UNKNOWN_SPEC = ""
+"""The spec of a query that was restored from the chain, which knows only its hash."""
+
 
 class Query(SQLModel, table=True):
     """One query. What the chain says of it is projected from `ChainLog` rows by `coordinator.chain.projection`.
@@ -23,6 +26,8 @@ class Query(SQLModel, table=True):
     `generation` never goes back; `chain_generation` is what the chain says now, less for a while after a
     reorganisation. `looked_at` is when the reconciler last looked: after a gap it waits until `patient_until` for what
     could not be delivered. `failed_steps` counts its steps in a row that raised.
+
+    A query that was restored from the chain has an `UNKNOWN_SPEC`; nobody reports on it until its nodes enrol again.
     """
 
     __tablename__: ClassVar[str] = "queries"
@@ -66,6 +71,11 @@ class Query(SQLModel, table=True):
     looked_at: float | None = None
     patient_until: float | None = None
     failed_steps: int = counter_field()
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether all that is known of it came from the chain."""
+        return self.spec_json == UNKNOWN_SPEC
 
 
 class Participant(SQLModel, table=True):

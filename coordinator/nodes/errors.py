@@ -137,7 +137,8 @@ class NotActive(Forbidden):
     @property
     def sentence(self) -> str:
         """Why not."""
-        return f"node {self.account} is {self.status}, so it may not call this"
+        advice = "; run soter-node register" if self.status == "pending" else ""
+        return f"node {self.account} is {self.status}, so it may not call this{advice}"
 
 
 @dataclass

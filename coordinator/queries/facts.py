@@ -83,9 +83,11 @@ async def situation_of(
     here = {one.account for one in participants if one.lost_generation is None}
     shares = [share for share in stored if share.node in here]
     sent = await outbox.rows_of(session, query.id)
-    offline = await _offline(session, participants)
+    offline = set() if query.is_restored else await _offline(session, participants)
     ranked = [share for share in shares if share.rank != CONSTANTS_RANK]
-    complaints = await repository.complaints_of(session, query.id, query.generation)
+    complaints = (
+        [] if query.is_restored else await repository.complaints_of(session, query.id, query.generation)
+    )
     replacements = await repository.replacements_of(session, query.id)
     times = sorted(share.stored_at for share in ranked)
     assured = _is_assured(query, participants, offline, ranked)
@@ -102,7 +104,7 @@ async def situation_of(
         complaints=_complaints(participants, complaints),
         replacement=_replacement(_open(query, replacements), seeded),
         replacements_left=query.max_replacements - query.generation,
-        successor_wait_seconds=QuerySpec.model_validate_json(query.spec_json).mpc.successor_wait_seconds,
+        successor_wait_seconds=_successor_wait_seconds(query),
         lot=lot_of(hash_bytes(query.id), query.generation),
         behind_chain=query.chain_generation < query.generation,
         replacement_refused=_replacement_refused(query, sent),
@@ -122,21 +124,28 @@ async def situation_of(
     return Situation(query, participants, shares, sent, complaints, replacements, facts)
 
 
+def _successor_wait_seconds(query: Query) -> int:
+    return (
+        0 if query.is_restored else QuerySpec.model_validate_json(query.spec_json).mpc.successor_wait_seconds
+    )
+
+
 def conduct_of(situation: Situation) -> Conduct:
     """Return what was seen of the participants of an ended query; ENGINE_ERROR and the like blame nobody.
 
-    Of replaced nodes only those pay whose silence was recorded here.
+    Of replaced nodes only those pay whose silence was recorded here; of a restored query nothing was seen.
     """
     query = situation.query
     reason = None if query.status == Stage.COMPLETED else FailureReason(query.failure_reason or 0)
     roster = opening_of(query, situation.participants).roster
     crashed = {Account(one.lost) for one in situation.replacements if one.blamed}
+    delivered = frozenset(Account(share.node) for share in situation.shares)
     return Conduct(
         owners=roster.owners,
         mpcs=roster.mpcs,
         replaced=roster.lost,
         unblamed=frozenset(roster.lost) - crashed,
-        delivered=frozenset(Account(share.node) for share in situation.shares),
+        delivered=frozenset(roster.mpcs) if query.is_restored else delivered,
         failure=reason,
         blamed=Account(query.failure_node) if query.failure_node and reason in _BLAMED else None,
     )

@@ -190,11 +190,12 @@ async def wake(session: AsyncSession, query: Query) -> None:
 
 
 async def note_cleaned(session: AsyncSession, query: Query) -> None:
-    """Say that a query is cleaned up once the chain and every participant have said so."""
+    """Say that a query is cleaned up once the chain and every participant have said so; of a restored one nobody
+    knows any more which participants did."""
     left = [
         one
         for one in await participants_of(session, query.id)
-        if one.cleaned_at is None and one.lost_generation is None
+        if one.cleaned_at is None and one.lost_generation is None and not query.is_restored
     ]
     cleaned = query.cleanup_tx is not None and not left
     if cleaned and not query.cleaned_up:

@@ -103,6 +103,11 @@ async def result(context: Context, customer: Account, query_id: str) -> ResultVi
         raise NotYet(f"the query is {query.status}; its result is there once it is completed")
     async with context.database.reading() as session:
         stored = await repository.shares_of(session, query_id, query.generation)
+    if query.is_restored and not stored:
+        raise AlreadyEnded(
+            "the query has completed, but the coordinator lost the sealed shares and restored the query from the chain "
+            "alone, where they never stood; propose it anew"
+        )
     sealed = await asyncio.gather(*(_sealed(context, one) for one in stored))
     return ResultView(
         query_id=query.id,

@@ -76,6 +76,18 @@ def encode_call(contract: str, function: str, *arguments: Any) -> bytes:
     return selector + encode(kinds, arguments)
 
 
+def decode_call(contract: str, function: str, data: bytes) -> tuple[Any, ...] | None:
+    """Return the arguments of calldata, as `decode_result` does; None when it calls something else or does not fit."""
+    selector, kinds, _ = _function(contract, function)
+    if data[:4] != selector:
+        return None
+    try:
+        values = decode(kinds, data[4:])
+    except DecodingError:
+        return None
+    return tuple(_value(kind, value) for kind, value in zip(kinds, values, strict=True))
+
+
 def decode_result(contract: str, function: str, data: bytes) -> tuple[Any, ...]:
     """Return the values that a function returned: accounts checksummed, bytes32 as Hash32, structs as tuples."""
     _, _, kinds = _function(contract, function)

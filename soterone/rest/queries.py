@@ -96,7 +96,10 @@ class QueryView(Body):
     status: QueryStatus
     cleaned_up: bool
     generation: int
-    spec: QuerySpec
+    spec: QuerySpec | None = Field(
+        description="Null, as is the name, when the coordinator lost its memory and restored the query from the chain."
+    )
+    spec_hash: HashText
     participants: list[ParticipantView]
     failure: Failure | None = None
     result_hash: HashText | None = None
