@@ -114,13 +114,10 @@ class Mishap:
             case "loss-reported":
                 self._once("reported", at, f"{name(data['node'])} signs that {name(data['lost'])} is lost")
             case "mpc-lost":
-                self._once(
-                    "detected",
-                    at,
-                    "the coordinator heard nothing from it either: the loss stands, a later block decides who follows",
-                )
+                words = "the coordinator does not hear it either: it is lost, and a later block draws who follows"
+                self._once("detected", at, words)
             case "mpc-updated":
-                drawn, among = name(data["new_mpc"]), len(data["candidates"])
+                drawn, among = name(data["new"]), len(data["candidates"])
                 self._once("replaced", at, f"MPCUpdated: {drawn} is drawn among {among} to take its place")
             case "progress" if _epoch(event) and self._goes_on():
                 self._once("training", at, f"training goes on: {data['detail']}")
