@@ -16,6 +16,10 @@ from soterone.domain.spec import Training
 SCRATCH = "scratch"
 """Where in a job's directory plaintext and keys lie while a library wants them on disk; gone when the run is."""
 
+RESULT_FILE = "result-share.bin"
+"""Where in a job's directory a training leaves its result. It appears whole, and stands from then on: whoever loses
+the others while they part has nothing left to compute with them."""
+
 Phase = Literal["start", "read", "link", "align", "share", "wait", "compile", "train", "evaluate"]
 
 

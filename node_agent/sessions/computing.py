@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from node_agent.cancellation import all_of
-from node_agent.engines.base import Progress
+from node_agent.engines.base import RESULT_FILE, EngineError, Progress
 from node_agent.peers.client import Peers
 from node_agent.sessions.checkpoints import Resume
 from node_agent.sessions.context import AgentContext
@@ -73,11 +73,19 @@ async def train(
     resume: Resume | None,
     on_progress: OnProgress,
 ) -> bytes:
-    """Do an MPC node's part, from the beginning or from a checkpoint. Returns its share of the model and metrics."""
+    """Do an MPC node's part, from the beginning or from a checkpoint. Returns its share of the model and metrics.
+
+    A result that is written stands, also when the engine ended badly afterwards: the others have computed theirs.
+    """
     limits = context.engine_limits(seat.order.max_run_seconds)
     job = train_job(seat, spec, directory, context.limits, resume)
-    result = await context.engine.train(job, limits, on_progress)
-    return await asyncio.to_thread(Path(result.result_file).read_bytes)
+    result_file = directory / RESULT_FILE
+    try:
+        await context.engine.train(job, limits, on_progress)
+    except EngineError:
+        if not await asyncio.to_thread(result_file.is_file):
+            raise
+    return await asyncio.to_thread(result_file.read_bytes)
 
 
 async def lend(

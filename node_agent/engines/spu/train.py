@@ -10,7 +10,7 @@ from typing import Self
 import spu
 from spu import libspu
 
-from node_agent.engines.base import SCRATCH, EngineError, TrainJob, TrainResult
+from node_agent.engines.base import RESULT_FILE, SCRATCH, EngineError, TrainJob, TrainResult
 from node_agent.engines.child import Reporter
 from node_agent.engines.scratch import private_scratch
 from node_agent.engines.spu.agreement import agree
@@ -118,7 +118,7 @@ class _Run:
                 self._runtime.run(evaluation)
             self._reporter.progress("evaluate")
         names = (*MODEL, *METRICS) if evaluation is not None else MODEL
-        result = self._write("result-share.bin", "result", self._job.training.epochs, self._shares(names))
+        result = self._write(RESULT_FILE, "result", self._job.training.epochs, self._shares(names))
         return TrainResult(result, checkpoints, seconds)
 
     def _run_epochs(self) -> tuple[str, ...]:

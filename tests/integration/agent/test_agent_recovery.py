@@ -94,6 +94,17 @@ async def test_an_agent_that_was_killed_and_restarted_has_its_checkpoints_still(
     assert network.heard.failures == []
 
 
+async def test_a_result_that_is_written_stands_though_the_parting_failed(network: Network) -> None:
+    def lose_the_others(job: TrainJob) -> None:
+        raise BROKEN
+
+    network.mpcs[2].engine.parting = lose_the_others
+    await network.dispatch()
+    await until(lambda: network.states == {"done"})
+    assert sorted(generation_results(network, 0)) == [0, 1, 2]
+    assert {len(agent.engine.jobs) for agent in network.agents} == {1}
+
+
 async def test_a_mismatch_starts_from_the_beginning(network: Network) -> None:
     async def break_once(job: TrainJob, done: int) -> None:
         if done == 2 and job.link.attempt == 1:
@@ -212,15 +223,27 @@ async def test_a_result_of_the_generation_before_is_void(network: Network) -> No
     network.coordinator.refuse_results = 10**6
     await network.dispatch()
     await until(lambda: {agent.state for agent in network.mpcs} == {"delivering"})
-    network.coordinator.refuse_results = 0
     lost = network.mpcs[1]
     await lost.stop()
-    before = len(network.heard.results)
     await network.replace(lost)
+    network.coordinator.refuse_results = 0
     await until(lambda: network.states == {"done"})
-    assert before == 0 or {header.generation for header, _ in network.heard.results[before:]} == {1}
+    assert {header.generation for header, _ in network.heard.results} == {1}
     assert set(generation_results(network, 1)) == {0, 1, 2}
     assert {agent.engine.jobs[-1].resume_epoch for agent in network.mpcs} == {EPOCHS}
+    assert not network.mpcs[0].session._workspace.has("result-0")
+
+
+async def test_a_late_share_of_the_generation_before_is_dropped_in_silence(network: Network) -> None:
+    network.coordinator.refuse_results = 10**6
+    await network.dispatch()
+    await until(lambda: {agent.state for agent in network.mpcs} == {"delivering"})
+    late = network.mpcs[1]
+    network.coordinator.description.generation = 1
+    network.coordinator.refuse_results = 0
+    await until(lambda: late.state == "done")
+    assert network.heard.results == []
+    assert network.heard.failures == []
 
 
 async def test_a_successor_that_the_seed_does_not_draw_is_worked_with_by_nobody(network: Network) -> None:
