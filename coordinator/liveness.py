@@ -2,7 +2,7 @@
 
 A node is online while `online_until` lies after the last moment when any rpc service listened: when nobody
 listens, that moment stands still. Whoever notices that a service has been deaf, itself or another one, gives everybody
-who was online a fresh window. Only the database's clock counts; where it was set anew, a fresh window begins as well.
+who was online more time. Only the database's clock counts; where it was set anew, a fresh window begins.
 """
 
 from collections.abc import Iterable
@@ -33,6 +33,13 @@ LEASE_RENEWAL_SECONDS = 0.25
 
 GAP_SECONDS = 1.0
 """A service that did not renew for so long was deaf."""
+
+
+RETURN_PATIENCES = 3
+"""How many patiences everybody gets after a deafness: thousands come back at once, and some to a process that is
+stopped. A heartbeat ends it."""
+
+_LEASES = select(col(ListeningLease.service), col(ListeningLease.heard_at))
 
 
 class Beat(NamedTuple):
@@ -83,13 +90,19 @@ async def write_beats(session: AsyncSession, beats: Iterable[Beat], patience_sec
 
 
 async def listen(session: AsyncSession, service: str, patience_seconds: float) -> bool:
-    """Renew a service's listening lease; True when one had been deaf, and everybody online got a fresh window."""
-    leases = (await session.execute(select(col(ListeningLease.service), col(ListeningLease.heard_at)))).all()
+    """Renew a service's listening lease; True when one had been deaf, so that everybody online got more time.
+
+    A short deafness of its own only stops the clock: the connections have outlived it. After a longer one, and when
+    another service is deaf or gone, agents have to come back first.
+    """
+    leases: dict[str, float] = dict((await session.execute(_LEASES)).all())
     now = float(await session.scalar(select(database_now())) or 0.0)
-    deaf = [name for name, heard_at in leases if abs(now - heard_at) > GAP_SECONDS]
-    if deaf or not leases:
-        listened = max((heard_at for _, heard_at in leases), default=0.0)
-        await _refresh(session, listened, now + patience_seconds)
+    listened, own_gap_seconds = max(leases.values(), default=0.0), now - leases.get(service, now)
+    deaf = [name for name, heard_at in leases.items() if abs(now - heard_at) > GAP_SECONDS]
+    if deaf == [service] and 0 < own_gap_seconds < patience_seconds / 2:
+        await _refresh(session, listened, col(NodeLiveness.online_until) + own_gap_seconds)
+    elif deaf or not leases:
+        await _refresh(session, listened, literal(now + RETURN_PATIENCES * patience_seconds))
         await session.execute(delete(ListeningLease).where(col(ListeningLease.service).in_(deaf)))
     await session.merge(ListeningLease(service=service, heard_at=now))
     return bool(deaf or not leases)
@@ -102,15 +115,12 @@ async def forget(session: AsyncSession, account: str) -> None:
     )
 
 
-async def _refresh(session: AsyncSession, listened: float, until: float) -> None:
+async def _refresh(session: AsyncSession, listened: float, until: ColumnElement[float]) -> None:
     """Keep online until then whoever was online at the last moment when somebody listened, and nobody else."""
     was_online = col(NodeLiveness.online_until) > listened
     statement = update(NodeLiveness).where(col(NodeLiveness.online_until) > 0)
-    await session.execute(
-        statement.values(online_until=case((was_online, until), else_=0.0)).execution_options(
-            synchronize_session=False
-        )
-    )
+    values = statement.values(online_until=case((was_online, until), else_=0.0))
+    await session.execute(values.execution_options(synchronize_session=False))
 
 
 def _listened_until() -> ColumnElement[float]:

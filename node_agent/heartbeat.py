@@ -13,7 +13,7 @@ import grpc.aio
 import structlog
 
 from node_agent.cancellation import heed_cancellation
-from node_agent.coordinator_link import CoordinatorLink
+from node_agent.coordinator_link import CoordinatorLink, HeartbeatCall
 from node_agent.sessions.backoff import Backoff
 from soterone.domain.ids import QueryId, hash_bytes, query_id
 from soterone.rpc.generated.coordinator_pb2 import (
@@ -52,12 +52,20 @@ class Rhythm:
 
     @property
     def silence_seconds(self) -> float:
-        """How long the coordinator may keep silent on an open stream."""
-        return self.interval_seconds * self.patience
+        """How long the coordinator may keep silent on an open stream: another one must hear us in time."""
+        return self.interval_seconds * max(1, self.patience - 1)
+
+    @property
+    def welcome_seconds(self) -> float:
+        """How long it may take to its first word: after a restart many agents come back at once."""
+        return self.silence_seconds * 3
 
 
 class _StreamEnded(Exception):
     """The coordinator ended the stream: whatever still works on it stops."""
+
+
+_DEAF = "the coordinator does not acknowledge heartbeats"
 
 
 class HeartbeatLoop:
@@ -89,10 +97,18 @@ class HeartbeatLoop:
             heed_cancellation()
             self._complain(reason)
             await asyncio.sleep(next(self._waits))
+            if reason is _DEAF:
+                await self._find_another()
+
+    async def _find_another(self) -> None:
+        """Leave a connection on which nobody acknowledges for one that comes up, to another process if there is one."""
+        seconds = self._rhythm.interval_seconds
+        while not await self._link.redial(seconds):
+            seconds = min(2 * seconds, self._rhythm.welcome_seconds)
 
     async def _one_stream(self) -> str:
         """Keep one stream until it ends; returns why it did."""
-        call = self._link.agents.Connect()
+        call = self._link.open_stream()
         stream = _Stream(call, self._offers)
         silent = False
         try:
@@ -108,7 +124,7 @@ class HeartbeatLoop:
             ended = call.done()
             call.cancel()
         if silent:
-            return "the coordinator does not acknowledge heartbeats"
+            return _DEAF
         return (await call.details() if ended else "") or "the coordinator closed the stream"
 
     async def _beat(self, stream: "_Stream") -> None:
@@ -120,11 +136,13 @@ class HeartbeatLoop:
             await asyncio.sleep(due - time.monotonic())
 
     async def _read(self, stream: "_Stream", group: asyncio.TaskGroup) -> None:
+        patience_seconds = self._rhythm.welcome_seconds
         while True:
-            async with asyncio.timeout(self._rhythm.silence_seconds):
+            async with asyncio.timeout(patience_seconds):
                 message = await stream.read()
             if message is None:
                 raise _StreamEnded
+            patience_seconds = self._rhythm.silence_seconds
             self._link.heard()
             self._welcome()
             match message.WhichOneof("body"):
@@ -148,9 +166,7 @@ class HeartbeatLoop:
 class _Stream:
     """One call of Connect: numbered messages through a bounded queue, as only one writer may use it."""
 
-    def __init__(
-        self, call: "grpc.aio.StreamStreamCall[AgentMessage, CoordinatorMessage]", offers: OfferTaker
-    ) -> None:
+    def __init__(self, call: HeartbeatCall, offers: OfferTaker) -> None:
         self._call = call
         self._offers = offers
         self._outgoing: asyncio.Queue[AgentMessage] = asyncio.Queue(maxsize=_MAX_OFFERS_AT_ONCE)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import grpc
+import grpc.aio
 
 from coordinator.errors import Conflict, CoordinatorError, TooMany
 from soterone.domain.ids import Account, QueryId
@@ -77,7 +78,7 @@ class AgentStream:
         try:
             while self._waiting:
                 await self.send(self._waiting.popleft())
-        except grpc.RpcError:
+        except (grpc.RpcError, grpc.aio.BaseError):
             self._waiting.clear()
         finally:
             self._pusher = None

@@ -1,11 +1,12 @@
 """Silence counts only while somebody listened: on a real database, with a clock that the rows carry."""
 
 import asyncio
+import time
 
 import grpc.aio
 import pytest
 from fixtures.live_coordinator import ClientNode, LiveCoordinator, beat, eventually
-from sqlalchemy import update
+from sqlalchemy import text, update
 from sqlmodel import col
 
 from coordinator import liveness
@@ -74,25 +75,66 @@ async def test_time_stands_still_while_nobody_listens(database: Database) -> Non
     assert await online(database) == {ALIVE}
 
 
-async def test_whoever_listens_again_gives_a_fresh_window_to_the_living_only(database: Database) -> None:
+async def window_of(database: Database, account: str) -> float:
+    """How long a node still counts as online, in seconds."""
+    async with database.reading() as session:
+        row = await session.get(NodeLiveness, account)
+        assert row is not None
+        return row.online_until - await database.now()
+
+
+@pytest.mark.parametrize(
+    "seconds", [3600, 600, -600], ids=["an hour later", "clock set on", "clock set back"]
+)
+async def test_whoever_listens_again_gives_a_fresh_window_to_the_living_only(
+    database: Database, seconds: float
+) -> None:
     await listen(database)
     await add(database, ALIVE, 5)
     await add(database, DEAD, -1)
     await listen(database)
-    await age_lease(database, 3600)
+    await age_lease(database, seconds)
+    assert await online(database) == {ALIVE}
     assert await listen(database, "two")
     assert await online(database) == {ALIVE}
     assert not await listen(database, "two")
-    async with database.reading() as session:
-        row = await session.get(NodeLiveness, ALIVE)
-        assert row is not None
-        assert row.online_until - await database.now() == pytest.approx(PATIENCE_SECONDS, abs=0.5)
+    assert await window_of(database, ALIVE) == pytest.approx(
+        liveness.RETURN_PATIENCES * PATIENCE_SECONDS, abs=3
+    )
+
+
+async def test_a_short_deafness_stops_the_clock_for_so_long(database: Database) -> None:
+    await listen(database, "one")
+    await add(database, ALIVE, 30)
+    await add(database, DEAD, -1)
+    await age_lease(database, 2)
+    assert await window_of(database, ALIVE) < 28
+    assert await listen(database, "one")
+    assert 28 < await window_of(database, ALIVE) <= 31
+    assert await online(database) == {ALIVE}
+
+
+async def test_a_service_that_listens_notices_that_another_one_is_deaf(database: Database) -> None:
+    await listen(database, "one")
+    await add(database, ALIVE, 5)
+    await add(database, DEAD, -1)
+    async with database.transaction() as session:
+        await liveness.listen(session, "two", PATIENCE_SECONDS)
+        deaf = update(ListeningLease).where(col(ListeningLease.service) == "one")
+        await session.execute(deaf.values(heard_at=col(ListeningLease.heard_at) - 4))
+        assert await liveness.listen(session, "two", PATIENCE_SECONDS)
+    assert await window_of(database, ALIVE) > 2 * PATIENCE_SECONDS
+    assert await online(database) == {ALIVE}
+    assert not await listen(database, "two"), "it is noticed once"
+    async with database.transaction() as session:
+        await liveness.write_beats(session, [Beat(ALIVE)], PATIENCE_SECONDS)
+    assert await window_of(database, ALIVE) <= PATIENCE_SECONDS
 
 
 async def test_a_second_listener_leaves_no_gap(database: Database) -> None:
-    await listen(database, "one")
-    await age_lease(database, 0.5)
-    assert not await listen(database, "two")
+    async with database.transaction() as session:
+        await liveness.listen(session, "one", PATIENCE_SECONDS)
+        assert not await liveness.listen(session, "two", PATIENCE_SECONDS)
 
 
 async def test_a_heartbeat_does_not_revive_a_node_that_is_gone(database: Database) -> None:
@@ -158,3 +200,59 @@ async def test_a_suspended_node_is_sent_away(owner: ClientNode, live: LiveCoordi
             await agents.GetSession(pb.SessionRequest(query_id=bytes(32)))
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert "suspended" in str(caught.value.details())
+
+
+async def test_no_clock_but_the_databases_counts(
+    owner: ClientNode, live: LiveCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    for minutes in (-10, 10):
+        monkeypatch.setattr(time, "time", lambda shift=minutes * 60: real() + shift)
+        async with owner.agents() as agents:
+            assert await beat(agents.Connect(), 1) == 1
+        window = await window_of(live.database, owner.account)
+        assert window <= live.settings.patience_seconds
+        async with live.database.reading() as session:
+            assert await repository.online_among(session, [owner.account]) == {owner.account}
+
+
+async def test_no_lease_is_held_and_nobody_is_lost_while_the_database_stands_still(
+    owner: ClientNode, live: LiveCoordinator
+) -> None:
+    async with owner.agents() as agents:
+        stream = agents.Connect()
+        assert await beat(stream, 1) == 1
+        async with live.database.transaction() as session:
+            if not live.database.is_sqlite:
+                await session.execute(text("LOCK TABLE listening_leases, node_liveness IN EXCLUSIVE MODE"))
+            waiting = asyncio.create_task(beat(stream, 2))
+            await asyncio.sleep(2 * live.settings.patience_seconds)
+            assert not waiting.done(), "a heartbeat was acknowledged that is not durable"
+            async with live.database.reading() as reader:
+                assert await repository.online_among(reader, [owner.account]) == {owner.account}
+        async with asyncio.timeout(30):
+            assert await waiting == 2
+        async with live.database.reading() as reader:
+            assert await repository.online_among(reader, [owner.account]) == {owner.account}
+
+
+async def test_an_agent_that_does_not_wait_for_acknowledgements_cannot_pile_up_work(
+    owner: ClientNode, live: LiveCoordinator
+) -> None:
+    async with owner.agents() as agents:
+        stream = agents.Connect()
+        await beat(stream, 1)
+        async with live.database.transaction() as session:
+            if not live.database.is_sqlite:
+                await session.execute(text("LOCK TABLE listening_leases, node_liveness IN EXCLUSIVE MODE"))
+            flood = asyncio.create_task(write_many(stream, 50_000))
+            await asyncio.sleep(1)
+            assert not flood.done(), "the service takes heartbeats without end"
+            flood.cancel()
+        stream.cancel()
+
+
+async def write_many(stream: grpc.aio.StreamStreamCall, count: int) -> None:  # type: ignore[type-arg]
+    snapshot = pb.ResourceSnapshot(memory_total_bytes=2**33)
+    for sequence in range(2, count):
+        await stream.write(pb.AgentMessage(sequence=sequence, heartbeat=pb.Heartbeat(snapshot=snapshot)))
