@@ -125,6 +125,12 @@ class Life(RuleBasedStateMachine):
             self.net.trained |= phase == "deliver"
 
     @precondition(_on_chain)
+    @rule()
+    def the_training_ends(self) -> None:
+        for rank in range(3):
+            self.a_node_goes_on(rank, "deliver")
+
+    @precondition(_on_chain)
     @rule(rank=st.sampled_from(range(3)))
     def a_share_arrives(self, rank: int) -> None:
         node, kept = self.net.trio[rank], (self.net.generation, self.net.trio[rank])
