@@ -62,4 +62,6 @@ class AgentContext:
 
     def engine_limits(self, seconds: float) -> Limits:
         """Return what one engine process may use, for at most so long."""
-        return Limits(self.limits.engine_memory_bytes, seconds, self.limits.engine_nice)
+        return Limits(
+            memory_bytes=self.limits.engine_memory_bytes, seconds=seconds, nice=self.limits.engine_nice
+        )
