@@ -1,8 +1,6 @@
 """A coordinator that was away, and queries that nobody finished: what became of them is told as it is."""
 
-from fixtures.query_world import World
-from sqlalchemy import update
-from sqlmodel import col
+from fixtures.query_world import World, eventually
 
 from coordinator.chain import outbox
 from coordinator.models.nodes import ListeningLease
@@ -78,10 +76,15 @@ async def test_results_that_waited_for_the_coordinator_are_taken(world: World) -
 async def test_patience_with_what_is_late_ends(world: World) -> None:
     proposal = await launched(world, TimerWishes(max_run_seconds=10))
     await backdate(world, proposal.query_id, dispatched_at=20.0, looked_at=20.0)
-    async with world.database.transaction() as session:
-        await session.execute(
-            update(Query).where(col(Query.id) == proposal.query_id).values(patient_until=1.0)
-        )
+
+    async def patient_until() -> float | None:
+        async with world.database.reading() as session:
+            query = await session.get(Query, proposal.query_id)
+        return None if query is None else query.patient_until
+
+    await eventually(patient_until, lambda until: until is not None)
+    assert (await world.view(proposal.query_id)).status == "dispatched"
+    await backdate(world, proposal.query_id, patient_until=60.0)
     failed = await world.until(proposal.query_id, lambda view: view.status == "failed")
     assert failed.failure is not None
     assert failed.failure.reason == FailureReason.TIMED_OUT
