@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -83,10 +83,35 @@ class CoordinatorHandler:
                 await repository.add_event(session, query_id, "chain-reorganised")
 
 
+@dataclass(frozen=True, slots=True)
+class LogValues:
+    """The columns of a `ChainLog`, without what makes a row of them."""
+
+    chain_id: int
+    block_hash: str
+    transaction_hash: str
+    log_index: int
+    block_number: int
+    block_time: int
+    name: str
+    query_id: str | None
+    node: str | None
+    data_json: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values by column."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
 def log_of(event: Event, block_time: int) -> ChainLog:
     """Return the row of an event."""
+    return ChainLog(**log_values(event, block_time).as_dict())
+
+
+def log_values(event: Event, block_time: int) -> LogValues:
+    """Return what the row of an event holds; `block_time` in seconds."""
     position, data = event.position, _data(event)
-    return ChainLog(
+    return LogValues(
         chain_id=position.chain_id,
         block_hash=position.block_hash,
         transaction_hash=position.transaction_hash,
@@ -105,9 +130,7 @@ def _identity(log: ChainLog) -> tuple[int, str, str, int]:
 
 
 def _data(event: Event) -> dict[str, Any]:
-    data = asdict(event)
-    del data["position"]
-    return data
+    return {one.name: getattr(event, one.name) for one in fields(event) if one.name != "position"}
 
 
 def _registration(log: ChainLog) -> NodeRegistered:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,7 +39,20 @@ class OnChain:
     ratings: dict[str, int] = field(default_factory=dict)
 
 
-def fold(logs: Iterable[ChainLog]) -> OnChain:
+class Told(Protocol):
+    """What `fold` reads of a log, be it a row or not."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def transaction_hash(self) -> str: ...
+    @property
+    def block_number(self) -> int: ...
+    @property
+    def data_json(self) -> str: ...
+
+
+def fold(logs: Iterable[Told]) -> OnChain:
     """Return what the logs of one query, in the chain's order, add up to."""
     state = OnChain()
     for log in logs:
@@ -47,7 +60,7 @@ def fold(logs: Iterable[ChainLog]) -> OnChain:
     return state
 
 
-def _step(state: OnChain, log: ChainLog) -> OnChain:
+def _step(state: OnChain, log: Told) -> OnChain:
     data = json.loads(log.data_json)
     tx, block = log.transaction_hash, log.block_number
     match log.name:

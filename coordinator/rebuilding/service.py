@@ -1,23 +1,23 @@
 """Reads the chain, composes the rows and writes them all in one transaction: a rebuild is whole or never was."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
-from coordinator.chain.handler import log_of
+from coordinator.chain.handler import log_values
 from coordinator.chain.sql_cursor import FOLLOWER
 from coordinator.database import Database, exclusive
 from coordinator.migrations import NotEmpty
-from coordinator.models.chain import TrailBlock
-from coordinator.models.nodes import NodeStatus
+from coordinator.models.chain import ChainLog, TrailBlock
+from coordinator.models.nodes import Node, NodeStatus
+from coordinator.models.queries import Participant, Query, QueryEventRow
 from coordinator.rebuilding.nodes import nodes_of
 from coordinator.rebuilding.orders import UNKNOWN, SignedOrder, read_orders
-from coordinator.rebuilding.queries import Restored, restore_query
+from coordinator.rebuilding.queries import Restored, Row, restore_query
 from coordinator.rebuilding.reading import History, read_history
 from soterone.chain.client import ChainClient
 from soterone.chain.events import Event, QueryDispatched
@@ -56,6 +56,7 @@ async def rebuild(database: Database, chain: ChainClient, confirmations: int, te
     orders = await read_orders(chain, [one.position.transaction_hash for one in dispatches])
     tell("composing rows")
     nodes = nodes_of(history.events)
+    operators = {account: node.operator for account, node in nodes.items()}
     now = await database.now()
     signed: dict[str, SignedOrder] = {
         one.query_id: orders.get(one.position.transaction_hash, UNKNOWN) for one in dispatches
@@ -63,7 +64,7 @@ async def rebuild(database: Database, chain: ChainClient, confirmations: int, te
     restored = [
         one
         for query_id, events in _by_query(history).items()
-        if (one := restore_query(events, signed.get(query_id, UNKNOWN), nodes, now)) is not None
+        if (one := restore_query(events, signed.get(query_id, UNKNOWN), operators, now)) is not None
     ]
     await _write(database, history, [*nodes.values()], restored, tell)
     return Report(
@@ -71,7 +72,7 @@ async def rebuild(database: Database, chain: ChainClient, confirmations: int, te
         events=len(history.events),
         nodes=sum(node.status != NodeStatus.GONE for node in nodes.values()),
         queries=len(restored),
-        unfinished=sum(one.query.due_at is not None for one in restored),
+        unfinished=sum(one.unfinished for one in restored),
     )
 
 
@@ -100,37 +101,25 @@ def _by_query(history: History) -> dict[str, list[tuple[Event, int]]]:
 
 
 async def _write(
-    database: Database, history: History, nodes: Sequence[SQLModel], restored: Sequence[Restored], tell: Tell
+    database: Database, history: History, nodes: Sequence[Node], restored: Sequence[Restored], tell: Tell
 ) -> None:
-    trail = [TrailBlock(follower=FOLLOWER, number=one.number, hash=one.hash) for one in history.trail]
-    logs = [log_of(event, time) for event, time in history.events]
-    tables: list[Sequence[SQLModel]] = [
-        nodes,
-        [one.query for one in restored],
-        [participant for one in restored for participant in one.participants],
-        [event for one in restored for event in one.told],
-        logs,
-        trail,
-    ]
+    rows: dict[type[SQLModel], list[Row]] = {
+        Node: [node.model_dump() for node in nodes],
+        Query: [one.query for one in restored],
+        Participant: [row for one in restored for row in one.participants],
+        QueryEventRow: [row for one in restored for row in one.told],
+        ChainLog: [log_values(event, time).as_dict() for event, time in history.events],
+        TrailBlock: [{"follower": FOLLOWER, "number": one.number, "hash": one.hash} for one in history.trail],
+    }
     async with database.transaction() as session:
         await exclusive(session, f"follower {FOLLOWER}")
         await _check_empty(session)
-        for rows in tables:
-            await _insert(session, rows, tell)
+        for kind, values in rows.items():
+            await _insert(session, kind, values, tell)
 
 
-async def _insert(session: AsyncSession, rows: Sequence[SQLModel], tell: Tell) -> None:
-    if not rows:
-        return
-    kind = type(rows[0])
+async def _insert(session: AsyncSession, kind: type[SQLModel], rows: Sequence[Row], tell: Tell) -> None:
     connection = await session.connection()
-    for written, chunk in _chunks(rows):
-        tell(f"writing {written} of {len(rows)} {kind.__tablename__}")
-        await connection.execute(insert(kind), chunk)
-
-
-def _chunks(rows: Sequence[SQLModel]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    names = [column.key for column in SQLModel.metadata.tables[str(type(rows[0]).__tablename__)].columns]
     for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = rows[start : start + _CHUNK_ROWS]
-        yield start, [{name: getattr(row, name) for name in names} for row in chunk]
+        tell(f"writing {start} of {len(rows)} {kind.__tablename__}")
+        await connection.execute(insert(kind), rows[start : start + _CHUNK_ROWS])

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -159,8 +159,13 @@ def _value(kind: str, value: Any) -> Any:
     if kind.startswith("("):
         return tuple(_value(inner, one) for inner, one in zip(_members(kind), value, strict=True))
     if kind == "address":
-        return to_checksum_address(value)
+        return _checksummed(value)
     return hash32(value) if kind == "bytes32" else value
+
+
+@lru_cache(maxsize=65_536)
+def _checksummed(address: str) -> str:
+    return to_checksum_address(address)
 
 
 @cache
