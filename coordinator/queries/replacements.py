@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from coordinator.chain import outbox
 from coordinator.models.chain import OutboxEntry
-from coordinator.models.queries import LossComplaint, Offer, Participant, Replacement
+from coordinator.models.queries import LossComplaint, Offer, Participant, Query, Replacement
 from coordinator.nodes import repository as nodes
 from coordinator.queries import repository
 from coordinator.queries.facts import Situation
@@ -66,6 +66,16 @@ def _usable(complaints: Sequence[LossComplaint], lost: Account, head: Block) -> 
     )
     about = [one for one in complaints if one.lost == lost and soonest <= one.deadline <= latest]
     return max(about, key=lambda one: (one.deadline, one.reporter), default=None)
+
+
+async def renew(session: AsyncSession, query: Query, outlook: Outlook | None, confirmations: int) -> None:
+    """Take a later seed block for a loss whose own is so old that agents could not repeat the draw any more."""
+    if outlook is None or not outlook.stale:
+        return
+    row = await session.get(Replacement, (query.id, query.generation + 1))
+    if row is not None:
+        row.seed_block = outlook.head.number + confirmations
+        await session.flush()
 
 
 async def withdraw(session: AsyncSession, situation: Situation) -> str:

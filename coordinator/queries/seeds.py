@@ -25,6 +25,8 @@ from soterone.domain.spec import QuerySpec
 
 _log = structlog.get_logger()
 _MOST_READ = 64
+_SEED_BLOCKS = 96
+"""A seed block that is older is replaced by a new one: many nodes keep the state of 128 blocks, and agents need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,11 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The chain's head, and the seed of the open replacement once its block is confirmed."""
+    """The chain's head, and the seed of the open replacement once its block is confirmed, unless it is `stale`."""
 
     head: Block
     seed: Seed | None = None
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ async def _read(context: Context, wanted: _Wanted) -> Outlook:
     row, depth = wanted.row, context.settings.confirmations - 1
     if row is None or head.number < row.seed_block + depth:
         return Outlook(head)
+    if head.number > row.seed_block + _SEED_BLOCKS:
+        return Outlook(head, stale=True)
     block = await context.chain.block(row.seed_block)
     if block is None:
         return Outlook(head)

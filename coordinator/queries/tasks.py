@@ -117,6 +117,7 @@ class Reconciler:
                 return ""
             now = await repository.now(session)
             await note_look(session, query, now, self._context.limits)
+            await replacements.renew(session, query, seen, self._context.settings.confirmations)
             situation = await situation_of(
                 session, query, self._context.limits.final_depth_blocks, seeded=_is_seeded(seen)
             )

@@ -7,12 +7,16 @@ import pytest
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
 from soterone.domain.lifecycle import (
+    EXPIRY_MARGIN_SECONDS,
+    SUSPICION_SECONDS,
     THIRD_SHARE_SECONDS,
     AnnounceCleanup,
     AnnounceCompletion,
     AnnounceFailure,
     Announcement,
     Conduct,
+    DrawSuccessor,
+    Expire,
     FreeReservations,
     Lapse,
     QueryFacts,
@@ -23,6 +27,7 @@ from soterone.domain.lifecycle import (
     next_due,
     observations,
 )
+from soterone.domain.recovery import Loss, OpenReplacement
 
 OWNERS = (Account("0x" + "a" * 40), Account("0x" + "b" * 40))
 MPCS = tuple(Account("0x" + str(digit) * 40) for digit in (1, 2, 3))
@@ -129,3 +134,43 @@ def test_the_end_is_cleaned_up_settled_and_paid_back_once() -> None:
 )
 def test_conduct_is_observed_fairly(conduct: Conduct, expected: tuple[int, ...]) -> None:
     assert observations(conduct) == expected
+
+
+def test_a_failed_engine_beside_a_lost_node_waits_for_its_loss_and_not_for_ever() -> None:
+    report = ReportedFailure(None, FailureReason.ENGINE_ERROR, "a peer fell silent", at=50.0)
+    facts = running(failure=report, silent_mpcs=MPCS[:1])
+    assert decide(facts, 50.0 + SUSPICION_SECONDS - 0.1) == ()
+    (failure,) = decide(facts, 50.0 + SUSPICION_SECONDS)
+    assert isinstance(failure, AnnounceFailure)
+    assert decide(replace(facts, silent_mpcs=()), 50.0) == (failure,)
+
+
+def test_whoever_was_away_waits_for_what_is_late_and_closes_what_is_over() -> None:
+    late = 10.0 + 3600
+    patient = running(patient_until=late + 60, closing_seconds=600.0)
+    assert decide(patient, late + 59.9) == ()
+    (failure,) = decide(patient, late + 60)
+    assert isinstance(failure, AnnounceFailure)
+    over = late + 600.0 + EXPIRY_MARGIN_SECONDS
+    assert decide(patient, over) == (Expire(),)
+    assert decide(replace(patient, announced=frozenset({Announcement.EXPIRE})), over) == ()
+
+
+def test_a_cut_link_without_a_successor_blames_nobody() -> None:
+    facts = running(replacement=OpenReplacement(Loss(MPCS[0], blamed=False), True, vacant_since=20.0))
+    assert decide(facts, 79.9) == (DrawSuccessor(),)
+    (failure,) = decide(facts, 80.0)
+    assert isinstance(failure, AnnounceFailure)
+    assert (failure.reason, failure.node) == (FailureReason.NO_SUCCESSOR, None)
+    assert MPCS[0] in failure.sentence
+
+
+def test_a_node_that_was_replaced_without_blame_pays_nothing() -> None:
+    conduct = Conduct(
+        OWNERS,
+        MPCS,
+        replaced=(OWNERS[0], OWNERS[1]),
+        unblamed=frozenset(OWNERS[1:]),
+        delivered=frozenset(MPCS),
+    )
+    assert observations(conduct) == (100, 100, 100, 100, 100, 0, 100)
