@@ -85,5 +85,6 @@ def _context(parts: AgentParts, limits: SessionLimits) -> AgentContext:
         chain=parts.chain,
         last_contact=lambda: parts.link.last_contact,
         limits=limits,
+        seen_hashes=parts.store.chain_log.hashes_at,
         engine_ports=PortRange(*limits.engine_ports),
     )

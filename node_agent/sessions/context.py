@@ -1,7 +1,7 @@
 """What all sessions of one agent share: who it is, and the ports to the rest of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from node_agent.workspace.folder import Workspaces
 from soterone.crypto.accounts import Signer
 from soterone.crypto.certificates import TlsIdentity
 from soterone.crypto.messages import Domain
-from soterone.domain.ids import Account
+from soterone.domain.ids import Account, Hash32
 
 if TYPE_CHECKING:
     from soterone.rpc.generated.coordinator_pb2_grpc import AgentsAsyncStub
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 class AgentContext:
     """Handed to every session. `ledger` is the EIP-712 domain of the QueryLedger, `host` how others know this node.
 
-    An engine that breaks may only have lost a peer that failed for a better reason: for `hearsay_seconds` that
-    peer's word is awaited. Who only heard of a failure reports it after `witness_seconds`, if nothing happened.
+    `seen_hashes` gives those that this node has read at a height, also before a reorganisation. An engine that breaks
+    may only have lost a peer that failed for a better reason: for `hearsay_seconds` that peer's word is awaited. Who
+    only heard of a failure reports it after `witness_seconds`, if nothing happened.
     """
 
     signer: Signer
@@ -52,6 +53,7 @@ class AgentContext:
     engine_ports: PortRange = field(default_factory=lambda: PortRange(20000, 31999))
     clock: Callable[[], float] = time.monotonic
     backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 20.0))
+    seen_hashes: Callable[[int], Collection[Hash32]] = lambda number: ()
     hearsay_seconds: float = 1.0
     witness_seconds: float = 5.0
 

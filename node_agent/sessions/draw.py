@@ -19,7 +19,8 @@ DRAW_PATIENCE_SECONDS = 60.0
 async def check_draw(context: AgentContext, order: Order, minimum_version: int) -> None:
     """Return when the order's newest successor is the one that its seed draws; OrderRefusedError otherwise.
 
-    The seed block must lie after the dispatch and before the announcement, so that nobody could choose it.
+    The seed block must lie after the dispatch and before the announcement, so that nobody could choose it. After a
+    reorganisation the successor that its earlier hash drew is as good, for a node that has seen that hash.
     """
     if (drawn := order.drawn) is None:
         return
@@ -28,8 +29,7 @@ async def check_draw(context: AgentContext, order: Order, minimum_version: int) 
     if not 0 < len(drawn.candidates) <= MOST_CANDIDATES:
         raise OrderRefusedError(f"The successor was drawn among {len(drawn.candidates)} candidates.")
     survivors = tuple(mpc for mpc in order.mpcs if mpc != drawn.new)
-    expected = await _until_read(context, drawn, survivors, minimum_version)
-    if expected != drawn.new:
+    if drawn.new not in await _until_read(context, drawn, survivors, minimum_version):
         raise OrderRefusedError(
             f"The successor {drawn.new} is not the one that the seed of block {drawn.seed_block} draws."
         )
@@ -37,11 +37,11 @@ async def check_draw(context: AgentContext, order: Order, minimum_version: int) 
 
 async def _until_read(
     context: AgentContext, drawn: Replacement, survivors: tuple[Account, ...], minimum_version: int
-) -> Account:
+) -> set[Account]:
     deadline = context.clock() + DRAW_PATIENCE_SECONDS
     for wait in context.backoff.waits():
         try:
-            return await _draw(context.chain, drawn, survivors, minimum_version)
+            return await _drawn(context, drawn, survivors, minimum_version)
         except TooFewCandidatesError as error:
             raise OrderRefusedError(
                 "None of the announced candidates may take the lost node's place."
@@ -56,18 +56,19 @@ async def _until_read(
     raise AssertionError("waits never end")
 
 
-async def _draw(
-    chain: Chain, drawn: Replacement, survivors: tuple[Account, ...], minimum_version: int
-) -> Account:
+async def _drawn(
+    context: AgentContext, drawn: Replacement, survivors: tuple[Account, ...], minimum_version: int
+) -> set[Account]:
+    chain = context.chain
     block = await chain.block(drawn.seed_block)
     if block is None:
         raise UnknownBlockError(drawn.seed_block)
     epoch = block.timestamp // await chain.epoch_seconds()
     candidates = await asyncio.gather(*(_candidate(chain, one, block, epoch) for one in drawn.candidates))
-    taken = await asyncio.gather(*(chain.node_of(one, block.number) for one in survivors))
-    return successor(
-        hash_bytes(block.hash), candidates, minimum_version, frozenset(node.operator for node in taken)
-    )
+    nodes = await asyncio.gather(*(chain.node_of(one, block.number) for one in survivors))
+    taken = frozenset(node.operator for node in nodes)
+    seeds = {block.hash, *context.seen_hashes(block.number)}
+    return {successor(hash_bytes(seed), candidates, minimum_version, taken) for seed in seeds}
 
 
 async def _candidate(chain: Chain, node: Account, block: Block, epoch: int) -> Candidate:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from soterone.chain.cursor import TRAIL_BLOCKS
 from soterone.chain.records import BlockRef
-from soterone.domain.ids import QueryId
+from soterone.domain.ids import Hash32, QueryId, hash32
 
 _FIELDS = "block_number, log_index, query_id, name, event"
 
@@ -26,6 +26,12 @@ class ChainLog:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._removed: dict[int, set[Hash32]] = {}
+
+    def hashes_at(self, number: int) -> set[Hash32]:
+        """Return the hashes that this process has seen at a height: a reorganisation may have changed it."""
+        row = self._connection.execute("SELECT hash FROM trail WHERE number = ?", (number,)).fetchone()
+        return self._removed.get(number, set()) | ({hash32(row["hash"])} if row else set())
 
     def trail(self) -> list[BlockRef]:
         """Return the last positions of the cursor, newest first; empty before the first block."""
@@ -67,6 +73,11 @@ class ChainLog:
 
     def rewind(self, first_block: int) -> None:
         """Forget what came in `first_block` or later; an event is queued anew when it is mined again."""
+        for ref in self.trail():
+            if ref.number >= first_block:
+                self._removed.setdefault(ref.number, set()).add(ref.hash)
+        for number in sorted(self._removed)[:-TRAIL_BLOCKS]:
+            del self._removed[number]
         self._connection.execute("DELETE FROM trail WHERE number >= ?", (first_block,))
         self._connection.execute("DELETE FROM chain_log WHERE block_number >= ?", (first_block,))
 

@@ -89,6 +89,18 @@ def test_the_trail_is_bounded_and_newest_first(store: Store) -> None:
     assert [ref.number for ref in trail[:2]] == [TRAIL_BLOCKS + 49, TRAIL_BLOCKS + 48]
 
 
+def test_the_hashes_of_a_height_are_known_after_a_reorganisation_too(store: Store) -> None:
+    first, second = hash32(b"\x01" * 32), hash32(b"\x02" * 32)
+    for number in (4, 5):
+        store.chain_log.advance(BlockRef(number, first))
+    assert store.chain_log.hashes_at(5) == {first}
+    store.chain_log.rewind(5)
+    store.chain_log.advance(BlockRef(5, second))
+    assert store.chain_log.hashes_at(5) == {first, second}
+    assert store.chain_log.hashes_at(4) == {first}
+    assert store.chain_log.hashes_at(6) == set()
+
+
 def test_the_directory_shows_active_nodes_only_and_rewinds(store: Store) -> None:
     directory = ChainDirectory(store.node_keys)
     joined = NodeKey(NODE, 5, 0, OPERATOR, 2, 256, 1, FIRST_KEY, suspended=False)
