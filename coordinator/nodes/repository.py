@@ -10,8 +10,18 @@ from sqlmodel import col
 
 from coordinator.liveness import is_online
 from coordinator.models.nodes import Node, NodeLiveness, NodeStatus
+from soterone.domain.ids import Account, Hash32
 from soterone.domain.profiles import NodeProfile
 from soterone.domain.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNode:
+    """What permissions depend on."""
+
+    account: Account
+    roles: int
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +42,18 @@ async def get(session: AsyncSession, account: str, *, lock: bool = False) -> Nod
     return await session.get(Node, account, with_for_update={"key_share": True} if lock else None)
 
 
-async def by_key_hash(session: AsyncSession, tls_key_hash: str) -> Node | None:
-    """Return the node with this TLS key, None when there is none."""
-    return (await session.scalars(select(Node).where(col(Node.tls_key_hash) == tls_key_hash))).first()
+async def by_key_hashes(session: AsyncSession, key_hashes: Collection[Hash32]) -> dict[Hash32, KnownNode]:
+    """Return the nodes with these TLS keys, in any status; of several with one key an active one."""
+    found = await session.execute(
+        select(col(Node.tls_key_hash), col(Node.account), col(Node.roles), col(Node.status)).where(
+            col(Node.tls_key_hash).in_(key_hashes)
+        )
+    )
+    known: dict[Hash32, KnownNode] = {}
+    for key_hash, account, roles, status in found:
+        if key_hash not in known or status == NodeStatus.ACTIVE:
+            known[Hash32(key_hash)] = KnownNode(Account(account), roles, status)
+    return known
 
 
 async def many(session: AsyncSession, accounts: Collection[str]) -> dict[str, Node]:

@@ -157,7 +157,7 @@ async def _keep(
 ) -> None:
     message, key_hash = request.message, hash32(request.message.tls_key_hash)
     await exclusive(session, "registrations")
-    other = await repository.by_key_hash(session, key_hash)
+    other = (await repository.by_key_hashes(session, [key_hash])).get(key_hash)
     if other is not None and other.account != message.node:
         raise KeyTaken()
     node = await repository.get(session, message.node, lock=True)

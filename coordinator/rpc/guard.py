@@ -10,11 +10,12 @@ import structlog
 
 from coordinator.context import Context
 from coordinator.errors import Forbidden, answer_to, as_refusal
-from coordinator.models.nodes import Node, NodeStatus
-from coordinator.nodes import repository
+from coordinator.models.nodes import NodeStatus
 from coordinator.nodes.errors import NotActive, UnknownCertificate, WrongRole
+from coordinator.nodes.repository import KnownNode
 from coordinator.permissions import Caller, rule_for
 from coordinator.retries import persistently
+from coordinator.rpc.callers import Callers
 from soterone.domain.ids import Account, hash32
 from soterone.domain.roles import Role
 from soterone.rpc.channels import caller_key_hash
@@ -37,6 +38,7 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._callers = Callers(context.database)
 
     async def intercept_service(
         self,
@@ -98,14 +100,11 @@ class Guard(grpc.aio.ServerInterceptor):
             raise NotActive(node.account, node.status)
         if rule.caller is Caller.DATA_OWNER and not node.roles & Role.DATA_OWNER:
             raise WrongRole(node.account, rule.caller)
-        return Account(node.account)
+        return node.account
 
-    async def _known(self, call: Call) -> Node:
+    async def _known(self, call: Call) -> KnownNode:
         key_hash = caller_key_hash(call)
-        if key_hash is None:
-            raise UnknownCertificate()
-        async with self._context.database.reading() as session:
-            node = await repository.by_key_hash(session, hash32(key_hash))
+        node = await self._callers.find(hash32(key_hash)) if key_hash is not None else None
         if node is None:
             raise UnknownCertificate()
         return node

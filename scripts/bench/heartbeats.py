@@ -62,11 +62,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """How agents came back after a kill; seconds since the new process said that it serves."""
+    """How agents came back after a kill; seconds since the new process said that it serves, and what it used of a
+    processor until all were back."""
 
     agents: int
     first_seconds: float
     all_seconds: float
+    server_cpu_seconds: float
     fewest_online: int
     refused: dict[str, int]
 
@@ -166,17 +168,18 @@ def come_back(kind: Kind, agents: int) -> Return:
 
 
 async def _watch(ground: Ground, clients: Clients, agents: int) -> Return:
-    ready, moment = time.monotonic(), await ground.now()
+    ready, used, moment = time.monotonic(), cpu_seconds(ground.server_pid), await ground.now()
     before = clients.seen()
     while clients.seen().acknowledged == before.acknowledged:  # noqa: ASYNC110 (other processes count)
         await asyncio.sleep(0.01)
     first = time.monotonic() - ready
     fewest = await _until_alive(ground, agents, moment)
     everybody = time.monotonic() - ready
+    used = cpu_seconds(ground.server_pid) - used
     refused = clients.seen().refused
     new = {reason: count - before.refused.get(reason, 0) for reason, count in refused.items()}
     return Return(
-        agents, first, everybody, fewest, {reason: count for reason, count in new.items() if count > 0}
+        agents, first, everybody, used, fewest, {reason: count for reason, count in new.items() if count > 0}
     )
 
 
