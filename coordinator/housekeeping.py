@@ -49,9 +49,10 @@ class Housekeeper:
                 await accounts.delete_expired(session)
 
     async def _scrub(self, account: Account) -> bool:
+        depth = self._context.limits.final_depth_blocks
         async with self._context.database.transaction() as session:
             node = await repository.get(session, account, lock=True)
-            if node is None or not await is_free(session, account):
+            if node is None or not await is_free(session, account, depth):
                 return False
             hashes = (Hash32(node.tls_key_hash), Hash32(node.profile_hash))
             await repository.delete(session, account)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    and_,
     func,
     literal,
     or_,
@@ -23,8 +24,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import AutoString, SQLModel, col
 
 from coordinator.database import database_now
-from coordinator.models.chain import OutboxEntry
+from coordinator.models.chain import ChainLog, OutboxEntry, TrailBlock
 from coordinator.models.queries import Participant, Query
+from soterone.chain.events import NodeUnregistered
 from soterone.chain.outbox import RowState
 from soterone.crypto.accounts import account as checksummed
 from soterone.domain.ids import Account, Hash32
@@ -83,15 +85,26 @@ async def _replace_bytes(
             await session.execute(update(table).where(*here).values({column: value.replace(old, new)}))
 
 
-async def is_free(session: AsyncSession, account: Account) -> bool:
+async def is_free(session: AsyncSession, account: Account, final_depth_blocks: int) -> bool:
     """Return whether nothing that is still to be written on chain names the account, so that it may be scrubbed.
 
-    Transactions on their way name it, and so will the settlement of a query that ended less than a day ago.
+    Transactions on their way name it, those that are mined and not final might have to be sent again, and so will the
+    settlement of a query that ended less than a day ago.
     """
     data: Column[bytes] = SQLModel.metadata.tables["outbox"].c.data
+    head = select(func.coalesce(func.max(TrailBlock.number), 0)).scalar_subquery()
+    recent = col(OutboxEntry.block_number) > head - final_depth_blocks
     on_the_way = select(col(OutboxEntry.id)).where(
-        col(OutboxEntry.state).in_((RowState.DUE, RowState.SENT)),
+        or_(
+            col(OutboxEntry.state).in_((RowState.DUE, RowState.SENT)),
+            and_(col(OutboxEntry.state) == RowState.MINED, recent),
+        ),
         _contains(session, data, bytes.fromhex(account[2:])),
+    )
+    left_just_now = select(col(ChainLog.block_number)).where(
+        col(ChainLog.node) == account,
+        col(ChainLog.name) == NodeUnregistered.__name__,
+        col(ChainLog.block_number) > head - final_depth_blocks,
     )
     names = select(col(Participant.query_id)).where(col(Participant.account) == account)
     unsettled = select(col(Query.id)).where(
@@ -100,7 +113,8 @@ async def is_free(session: AsyncSession, account: Account) -> bool:
         col(Query.settled_at).is_(None),
         or_(col(Query.ended_at).is_(None), col(Query.ended_at) > database_now() - _DAY_SECONDS),
     )
-    found = await session.scalar(select(or_(on_the_way.exists(), unsettled.exists())))
+    reasons = (on_the_way.exists(), left_just_now.exists(), unsettled.exists())
+    found = await session.scalar(select(or_(*reasons)))
     return not found
 
 

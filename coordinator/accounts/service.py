@@ -80,7 +80,7 @@ async def delete_account(context: Context, account: Account) -> None:
         if await nodes.get(session, account) is not None:
             raise StillANode(account)
         unfinished = await unfinished_of(session, account)
-        if unfinished or not await is_free(session, account):
+        if unfinished or not await is_free(session, account, context.limits.final_depth_blocks):
             raise StillBusy(max(unfinished, 1))
         await repository.revoke_tokens(session, account)
         blobs = await repository.delete_results(session, account)

@@ -25,7 +25,7 @@ from soterone.chain.events import (
 )
 from soterone.chain.records import Block, BlockRef
 from soterone.domain.failures import FailureReason
-from soterone.domain.ids import Hash32
+from soterone.domain.ids import Account, Hash32
 
 _TOLD = {
     "QueryDispatched": "dispatched",
@@ -38,6 +38,11 @@ _TOLD = {
     "ReputationUpdated": "reputation-updated",
 }
 """Events that a query's customer is told of, by the kind of the query's event."""
+
+_REGISTRY: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (NodeRegistered, NodeUpdated, NodeUnregistered, NodeSuspended)
+}
+"""Events that say how a node stands."""
 
 _SHORTER = {"old_mpc": "old", "new_mpc": "new"}
 
@@ -57,7 +62,7 @@ class CoordinatorHandler:
             session.add(log)
             await session.flush()
             fresh.append(event)
-            await _apply_to_nodes(session, event)
+            await nodes.apply(session, event)
             if log.query_id is not None:
                 touched[log.query_id] = None
         for query_id in touched:
@@ -74,9 +79,8 @@ class CoordinatorHandler:
         newest_first = (col(ChainLog.block_number).desc(), col(ChainLog.log_index).desc())
         gone = list(await session.scalars(select(ChainLog).where(above).order_by(*newest_first)))
         await session.execute(delete(ChainLog).where(above))
-        for log in gone:
-            if log.name == NodeRegistered.__name__:
-                await nodes.registration_undone(session, _registration(log))
+        for account in dict.fromkeys(log.node for log in gone if log.node and log.name in _REGISTRY):
+            await nodes.rewound(session, Account(account), await _registry_events(session, account))
         for query_id in dict.fromkeys(log.query_id for log in gone if log.query_id):
             await project(session, query_id)
             if await repository.get(session, query_id) is not None:
@@ -133,25 +137,23 @@ def _data(event: Event) -> dict[str, Any]:
     return {one.name: getattr(event, one.name) for one in fields(event) if one.name != "position"}
 
 
-def _registration(log: ChainLog) -> NodeRegistered:
+async def _registry_events(session: AsyncSession, account: str) -> list[Event]:
+    """Return what the registry said of a node, as far as it stands, in the chain's order."""
+    logs = await session.scalars(
+        select(ChainLog)
+        .where(col(ChainLog.node) == account, col(ChainLog.name).in_(_REGISTRY))
+        .order_by(col(ChainLog.block_number), col(ChainLog.log_index))
+    )
+    return [_registry_event(log) for log in logs]
+
+
+def _registry_event(log: ChainLog) -> Event:
     position = LogPosition(
         log.chain_id, log.block_number, log.log_index, Hash32(log.block_hash), Hash32(log.transaction_hash)
     )
-    data = json.loads(log.data_json)
-    names = [one.name for one in fields(NodeRegistered) if one.name != "position"]
-    return NodeRegistered(position, **{name: data[name] for name in names})
-
-
-async def _apply_to_nodes(session: AsyncSession, event: Event) -> None:
-    match event:
-        case NodeRegistered():
-            await nodes.registered(session, event)
-        case NodeUpdated():
-            await nodes.updated(session, event)
-        case NodeUnregistered():
-            await nodes.unregistered(session, event)
-        case NodeSuspended():
-            await nodes.suspended(session, event)
+    kind, data = _REGISTRY[log.name], json.loads(log.data_json)
+    names = [one.name for one in fields(kind) if one.name != "position"]
+    return kind(position, **{name: data[name] for name in names})
 
 
 async def _tell(session: AsyncSession, event: Event) -> None:

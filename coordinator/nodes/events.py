@@ -3,12 +3,15 @@
 Nodes that never enrolled here have no row, and none is made for them: there is no profile behind their hash.
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coordinator import liveness
 from coordinator.models.nodes import NodeStatus
 from coordinator.nodes import repository
-from soterone.chain.events import NodeRegistered, NodeSuspended, NodeUnregistered, NodeUpdated
+from soterone.chain.events import Event, NodeRegistered, NodeSuspended, NodeUnregistered, NodeUpdated
+from soterone.domain.ids import Account
 
 
 async def registered(session: AsyncSession, event: NodeRegistered) -> None:
@@ -21,12 +24,36 @@ async def registered(session: AsyncSession, event: NodeRegistered) -> None:
         await session.flush()
 
 
-async def registration_undone(session: AsyncSession, event: NodeRegistered) -> None:
-    """A reorganisation removed a registration: the node waits again, as the sender sends it again."""
-    node = await repository.get(session, event.node, lock=True)
-    if node is not None and node.status == NodeStatus.ACTIVE and node.incarnation == event.incarnation:
+async def rewound(session: AsyncSession, account: Account, standing: Sequence[Event]) -> None:
+    """A reorganisation took events of a node away: bring its row in line with those that still stand, in order.
+
+    A registration that is gone makes the node wait, as the sender sends it again; so does an unregistration.
+    """
+    node = await repository.get(session, account, lock=True)
+    if node is None:
+        return
+    if node.status != NodeStatus.LEAVING:
         node.status = NodeStatus.PENDING
-        await session.flush()
+    await session.flush()
+    joined = [place for place, event in enumerate(standing) if isinstance(event, NodeRegistered)]
+    since = standing[joined[-1] :] if joined else ()
+    if since and isinstance(since[0], NodeRegistered) and since[0].incarnation == node.incarnation:
+        node.roles, node.version, node.profile_version = since[0].roles, since[0].version, 1
+        for event in since:
+            await apply(session, event)
+
+
+async def apply(session: AsyncSession, event: Event) -> None:
+    """Do what an event of the registry does; others do nothing."""
+    match event:
+        case NodeRegistered():
+            await registered(session, event)
+        case NodeUpdated():
+            await updated(session, event)
+        case NodeUnregistered():
+            await unregistered(session, event)
+        case NodeSuspended():
+            await suspended(session, event)
 
 
 async def updated(session: AsyncSession, event: NodeUpdated) -> None:
