@@ -21,7 +21,7 @@ from coordinator.database_errors import BadDatabaseUrl, away, raise_away
 _FAILOVER_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.05, 0.5
 
-LEASE_SECONDS = 5
+LEASE_SECONDS = 8
 """A process that holds locks in PostgreSQL and does nothing for so long loses its transaction, so that others go on."""
 
 _POSTGRESQL = {
@@ -190,6 +190,12 @@ async def exclusive(session: AsyncSession, name: str) -> None:
         await session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
         )
+
+
+async def take_time(session: AsyncSession) -> None:
+    """Let this transaction be idle for as long as it likes: for work that nobody else could take up."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def check_url(url: str) -> str:

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from coordinator.database import Database
+from coordinator.database import Database, exclusive, take_time
 
 
 class NotMigrated(Exception):
@@ -28,9 +28,15 @@ def configuration() -> Config:
 
 
 async def migrate(database: Database) -> tuple[str | None, str]:
-    """Apply what is missing; returns the revision before and after. Doing it again changes nothing."""
-    async with database.engine.begin() as connection:
-        return await connection.run_sync(_upgrade)
+    """Apply what is missing; returns the revision before and after. Doing it again changes nothing.
+
+    The version before this one goes on working on the result: a migration only adds, with defaults by the server. What
+    nobody needs any more is taken away one version later.
+    """
+    async with database.transaction() as session:
+        await take_time(session)
+        await exclusive(session, "migrations")
+        return await (await session.connection()).run_sync(_upgrade)
 
 
 async def check(database: Database) -> None:

@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 
 from coordinator.chain.handler import log_values
 from coordinator.chain.sql_cursor import FOLLOWER
-from coordinator.database import Database, exclusive
+from coordinator.database import Database, exclusive, take_time
 from coordinator.migrations import NotEmpty
 from coordinator.models.chain import ChainLog, TrailBlock
 from coordinator.models.nodes import Node, NodeStatus
@@ -112,6 +112,7 @@ async def _write(
         TrailBlock: [{"follower": FOLLOWER, "number": one.number, "hash": one.hash} for one in history.trail],
     }
     async with database.transaction() as session:
+        await take_time(session)
         await exclusive(session, f"follower {FOLLOWER}")
         await _check_empty(session)
         for kind, values in rows.items():
