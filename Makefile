@@ -30,7 +30,7 @@ node_modules/.ready: package-lock.json
 	@npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-demo: setup  ## Run the main job from registration to cleanup (ARGS="--json FILE", ARGS=--keep, ARGS="--kill mpc|owner|coordinator|chain")
+demo: setup  ## Run the main job from registration to cleanup (ARGS="--json FILE", ARGS=--keep, ARGS=--postgres, ARGS="--kill mpc|owner|coordinator|chain")
 	@$(BIN)/python -m scripts.demo $(ARGS)
 
 test: setup lint types contracts unit integration e2e  ## Pass every test there is

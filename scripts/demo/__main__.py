@@ -20,6 +20,7 @@ from scripts.demo.mishap import Mishap, Victim
 from scripts.demo.narrator import Narrator
 from scripts.demo.story import DemoError, Story
 from scripts.devnet.network import BIN, Devnet
+from scripts.devnet.postgres import Postgres
 from scripts.devnet.process import ProcessError
 from soterone.chain.deployment import Parameters
 from soterone.client.errors import ClientError
@@ -40,6 +41,9 @@ def main(
     kill: Annotated[
         Victim | None, typer.Option(help="Kill somebody in the middle of training, and watch what follows.")
     ] = None,
+    postgres: Annotated[
+        bool, typer.Option("--postgres", help="Two processes of every service over one PostgreSQL.")
+    ] = False,
     folder: Annotated[Path | None, typer.Option(help="Where the network lives; must not exist.")] = None,
 ) -> None:
     """Two hospitals, four MPC nodes, one customer: train a model that nobody but the customer sees."""
@@ -48,7 +52,9 @@ def main(
     if folder is not None and folder.exists():
         raise typer.BadParameter(f"{folder} exists already: name a folder that the demo may make")
     place.mkdir(exist_ok=True, parents=True)
-    network = Devnet(place.resolve(), DAYS_IN_SECONDS)
+    network = Devnet(
+        place.resolve(), DAYS_IN_SECONDS, postgres=Postgres(place.resolve()) if postgres else None
+    )
     failed = True
     try:
         narrator = Narrator(console)

@@ -1,11 +1,10 @@
 """What should be gone after cleanup: files of workspaces, engine processes, reservations."""
 
-import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 
 import psutil
+from sqlalchemy import NullPool, create_engine, text
 
 from node_agent.workspace.folder import Workspaces
 from scripts.devnet.network import Agent, Devnet
@@ -41,7 +40,7 @@ def _engines(network: Devnet) -> list[str]:
 
 
 def _reservations(network: Devnet) -> list[str]:
-    database = network.folder / "coordinator" / "coordinator.sqlite"
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT query_id, node FROM reservations").fetchall()
+    engine = create_engine(network.database_url, poolclass=NullPool)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT query_id, node FROM reservations")).all()
     return [f"reservation of {node} for {query_id}" for query_id, node in rows]

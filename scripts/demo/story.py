@@ -86,6 +86,8 @@ class Story:
             "rpc": network.rpc_url, "chain_id": contracts.chain_id, "contracts": dict(contracts.addresses),
         }  # fmt: skip
         say(f"the coordinator at {network.start_coordinator()}")
+        if network.services:
+            say(f"it is {len(network.services)} processes over one PostgreSQL: {', '.join(network.services)}")
         self._start_nodes()
 
     def _start_nodes(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from scripts.devnet.anvil import INTERVAL_MINING, Anvil
 from scripts.devnet.hosting import Hosting, Loopback
+from scripts.devnet.postgres import Postgres
 from scripts.devnet.process import Process, run
 from soterone.chain.deployment import Deployment, Parameters, deploy
 from soterone.crypto.accounts import Signer
@@ -32,16 +33,25 @@ class Agent:
     process: Process
 
 
+SERVICES = ("api", "rpc", "follower", "sender", "reconciler")
+_OF_EACH = 2
+
+
 @dataclass(slots=True)
 class Devnet:
-    """A network inside one folder. Every server listens on its party's address at a port that was free."""
+    """A network inside one folder. Every server listens on its party's address at a port that was free.
+
+    The coordinator is one process on SQLite, or with a `postgres` two processes of every service: `services`.
+    """
 
     folder: Path
     parameters: Parameters = field(default_factory=Parameters)
     environment: Mapping[str, str] = field(default_factory=dict)
     hosting: Hosting = field(default_factory=Loopback)
+    postgres: Postgres | None = None
     chain: Anvil = field(init=False)
     coordinator: Process | None = None
+    services: dict[str, Process] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)
     rest_url: str = ""
     deployment: Deployment | None = None
@@ -54,6 +64,14 @@ class Devnet:
     def ca_file(self) -> Path:
         """The coordinator's certificate authority, for those who talk to it."""
         return self.folder / "coordinator" / "ca.pem"
+
+    @property
+    def database_url(self) -> str:
+        """The coordinator's database, for a reader of its own (SQLAlchemy, blocking)."""
+        if self.postgres is not None:
+            return self.postgres.url()
+        file = self.folder / "coordinator" / "coordinator.sqlite"
+        return f"sqlite:///file:{file}?mode=ro&uri=true"
 
     @property
     def deployment_file(self) -> Path:
@@ -88,18 +106,34 @@ class Devnet:
                 "--host", host, "--public-host", host,
                 "--chain-rpc", self.rpc_url, "--chain-ws", self.chain.ws_url,
                 "--deployment", str(self.deployment_file), "--key-file", str(self.folder / "coordinator.key"),
+                "--database-url", self.postgres.url() if self.postgres else "",
             )  # fmt: skip
             self._run("coordinator", "soter-coordinator", "migrate", "--data-dir", str(data))
         return data
 
     def start_coordinator(self) -> str:
         """Initialise, migrate and start the coordinator; returns its REST address."""
+        if self.postgres is not None:
+            return self._start_services(self.postgres)
         data = self.initialise_coordinator()
         self.coordinator = self._process(
             "coordinator", [str(BIN / "soter-coordinator"), "serve", "--data-dir", str(data)]
         )
         self.coordinator.start()
         self.rest_url = self.coordinator.wait_ready()["rest"]
+        return self.rest_url
+
+    def _start_services(self, postgres: Postgres) -> str:
+        postgres.start()
+        command = [str(BIN / "soter-coordinator"), "serve", "--data-dir", str(self.initialise_coordinator())]
+        for service in SERVICES:
+            for number in range(1, _OF_EACH + 1):
+                name = f"{service}-{number}"
+                self.services[name] = self._process(name, [*command, "--only", service])
+                self.services[name].start()
+        ready = {name: process.wait_ready() for name, process in self.services.items()}
+        self.coordinator = self.services["rpc-1"]
+        self.rest_url = ready["api-1"]["rest"]
         return self.rest_url
 
     def add_agent(self, name: str, role: Literal["owner", "mpc"], *options: str) -> Agent:
@@ -140,13 +174,16 @@ class Devnet:
     @property
     def processes(self) -> list[Process]:
         """Everything that was started, in order."""
-        started = [self.chain.process, self.coordinator, *(agent.process for agent in self.agents.values())]
-        return [process for process in started if process is not None]
+        coordinator = [self.coordinator] if self.coordinator and not self.services else []
+        coordinator += self.services.values()
+        return [self.chain.process, *coordinator, *(agent.process for agent in self.agents.values())]
 
     def stop(self) -> None:
         """Stop everything, agents first."""
         for process in reversed(self.processes):
             process.stop()
+        if self.postgres is not None:
+            self.postgres.stop()
 
     def _node_options(self, name: str) -> list[str]:
         return ["--data-dir", str(self.folder / name)]
