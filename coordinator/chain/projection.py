@@ -104,7 +104,9 @@ async def on_chain(session: AsyncSession, query: Query) -> OnChain:
     )
     order = order_of(query, await repository.participants_of(session, query.id))
     announced = [json.loads(log.data_json) for log in logs if log.name == "QueryDispatched"]
-    return fold(logs) if all(_is_ours(data, order) for data in announced) else OnChain()
+    limits = [json.loads(log.data_json) for log in logs if log.name == "ReplacementLimit"]
+    limited = all(data["max_replacements"] == order.max_replacements for data in limits)
+    return fold(logs) if limited and all(_is_ours(data, order) for data in announced) else OnChain()
 
 
 def _is_ours(data: dict[str, Any], order: QueryOrder) -> bool:

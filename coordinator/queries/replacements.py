@@ -14,7 +14,7 @@ from coordinator.nodes import repository as nodes
 from coordinator.queries import repository
 from coordinator.queries.facts import Situation
 from coordinator.queries.orders import opening_of
-from coordinator.queries.seeds import Outlook, Seed
+from coordinator.queries.seeds import Outlook, Seed, minimum_version_of
 from coordinator.resources import service as resources
 from soterone.chain.calls import Call, CallBuilder
 from soterone.chain.records import Block
@@ -24,8 +24,7 @@ from soterone.domain.candidates import MOST_CANDIDATES, Candidate, TooFewCandida
 from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.lifecycle import Announcement, Stage
 from soterone.domain.recovery import Loss
-from soterone.domain.roles import Role, pack_version
-from soterone.domain.spec import QuerySpec
+from soterone.domain.roles import Role
 
 _REDRAW_SECONDS = 2.0
 _SOONEST_DEADLINE_SECONDS, _LATEST_DEADLINE_SECONDS = 300, 29 * 86_400
@@ -118,7 +117,7 @@ async def draw(session: AsyncSession, situation: Situation, seed: Seed, calls: C
 
 def _drawn(situation: Situation, row: Replacement, seed: Seed, candidates: Sequence[Candidate]) -> Account:
     taken = frozenset(Account(one.operator) for one in _survivors(situation.participants, row))
-    return successor(hash_bytes(seed.block.hash), candidates, _minimum_version(situation), taken)
+    return successor(hash_bytes(seed.block.hash), candidates, minimum_version_of(situation.query), taken)
 
 
 async def repeat(session: AsyncSession, situation: Situation, after_seconds: float) -> str:
@@ -143,7 +142,7 @@ async def _candidates(
     """Return who may follow, best first: online with room, never in this query, of another operator than the two that
     are left, accepted by every owner."""
     used = {one.account for one in situation.participants}
-    online = await nodes.online(session, Role.MPC_NODE, _minimum_version(situation))
+    online = await nodes.online(session, Role.MPC_NODE, minimum_version_of(situation.query))
     free = [one.account for one in online if one.account in seed.candidates and one.account not in used]
     demand = await resources.demand_of(session, row.query_id, row.lost)
     roomy = await resources.with_room(session, free, demand)
@@ -156,10 +155,6 @@ async def _candidates(
         and all(accepts(accepted, own, [*kept, candidate.operator]) for own, accepted in wishes)
     ]
     return rank(able)[:MOST_CANDIDATES]
-
-
-def _minimum_version(situation: Situation) -> int:
-    return pack_version(QuerySpec.model_validate_json(situation.query.spec_json).mpc.minimum_version)
 
 
 def _survivors(participants: Sequence[Participant], row: Replacement) -> list[Participant]:

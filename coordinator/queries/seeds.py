@@ -80,10 +80,20 @@ async def _wanted(session: AsyncSession, query_id: str) -> _Wanted | None:
 
 
 async def _possible(session: AsyncSession, query: Query) -> tuple[Account, ...]:
-    version = pack_version(QuerySpec.model_validate_json(query.spec_json).mpc.minimum_version)
+    """Nobody can join a query whose spec is not known here."""
+    if query.is_restored:
+        return ()
+    version = minimum_version_of(query)
     used = {one.account for one in await repository.participants_of(session, query.id)}
     online = await nodes.online(session, Role.MPC_NODE, version)
     return tuple(Account(one.account) for one in online if one.account not in used)[:_MOST_READ]
+
+
+def minimum_version_of(query: Query) -> int:
+    """Return the packed version that its customer asks of MPC nodes; 0 where the spec is not known."""
+    if query.is_restored:
+        return 0
+    return pack_version(QuerySpec.model_validate_json(query.spec_json).mpc.minimum_version)
 
 
 async def _read(context: Context, wanted: _Wanted) -> Outlook:

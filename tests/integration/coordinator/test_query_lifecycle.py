@@ -4,6 +4,7 @@ import base64
 import time
 from dataclasses import replace
 
+import pytest
 from fixtures.query_world import World, eventually
 from sqlalchemy import update
 from sqlmodel import col
@@ -222,9 +223,10 @@ async def test_a_node_cannot_end_a_query_in_the_customers_name(world: World) -> 
     assert failed.failure.reason == FailureReason.ENGINE_ERROR
 
 
-async def test_another_order_under_the_same_id_is_not_ours(world: World) -> None:
+@pytest.mark.parametrize("other", [{"max_run_seconds": 77}, {"max_replacements": 1}], ids=str)
+async def test_another_order_under_the_same_id_is_not_ours(world: World, other: dict[str, int]) -> None:
     proposal = await world.propose()
-    order = replace(to_order(proposal.order), max_run_seconds=77)
+    order = replace(to_order(proposal.order), **other)
     signature = sign(world.customer, world.context.domain("QueryLedger"), order)
     call = CallBuilder(world.context.chain.contracts.addresses).dispatch(order, signature)
     async with world.database.transaction() as session:
