@@ -1,6 +1,6 @@
 """Whatever breaks, in whatever order: a query's invariants hold at every step, and left alone it ends well."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from lifecycle_model import MOST_REPLACEMENTS, NODES, OWNERS, WAIT_SECONDS, Network, Row, State, failure
@@ -17,7 +17,7 @@ from soterone.domain.lifecycle import (
     Stage,
     decide,
 )
-from soterone.domain.recovery import Complaint, OpenReplacement
+from soterone.domain.recovery import LINK_PATIENCE_SECONDS, Complaint, OpenReplacement
 
 _CLOSING = {Announcement.COMPLETE, Announcement.FAIL, Announcement.EXPIRE}
 _PHASES = ("linked", "train", "deliver")
@@ -105,6 +105,16 @@ class Life(RuleBasedStateMachine):
             self.the_coordinator_looks()
             if self.net.open is not None:
                 self.the_seed_is_mined()
+
+    @precondition(_on_chain)
+    @rule(ranks=st.permutations(range(3)), third=st.booleans())
+    def two_mpc_nodes_cannot_link(self, ranks: list[int], third: bool) -> None:
+        self.a_participant_complains(2 + ranks[0], ranks[1], True)
+        self.a_participant_complains(2 + ranks[1], ranks[0], True)
+        if third:
+            self.a_participant_complains(2 + ranks[2], ranks[1], False)
+        self.net.now += LINK_PATIENCE_SECONDS
+        self.the_coordinator_looks()
 
     # The nodes
 
@@ -262,5 +272,10 @@ class Life(RuleBasedStateMachine):
             assert self.net.chain.has(Announcement.SETTLE)
 
 
-Life.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+Life.TestCase.settings = settings(
+    max_examples=200,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 test_any_sequence_of_events_and_faults = Life.TestCase
