@@ -29,6 +29,7 @@ class EngineError(Exception):
     `reason` is one of TOO_FEW_COMMON_ROWS, ENGINE_ERROR and BAD_DATA. `heard` says that another party of the link
     is at fault and tells of it itself. `mismatch` says that the nodes' checkpoints do not fit together, or are of
     another training: every node of the link gets it, and must drop its checkpoints and start from the beginning.
+    `unlinked` are the ranks that this party could not link with, as far as it knows.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class EngineError(Exception):
         *,
         heard: bool = False,
         mismatch: bool = False,
+        unlinked: tuple[int, ...] = (),
     ) -> None:
         super().__init__(sentence)
         self.reason = reason
@@ -46,6 +48,7 @@ class EngineError(Exception):
         self.detail = detail
         self.heard = heard
         self.mismatch = mismatch
+        self.unlinked = unlinked
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,9 @@ async def _line(stdout: asyncio.StreamReader) -> bytes:
     try:
         return await stdout.readline()
     except ValueError as error:
-        raise _broken("The engine's report has no end: the operator must check the engine's version.") from error
+        raise _broken(
+            "The engine's report has no end: the operator must check the engine's version."
+        ) from error
 
 
 def _broken(sentence: str) -> EngineError:

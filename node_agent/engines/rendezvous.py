@@ -17,8 +17,16 @@ GREETING_SECONDS = 1.0
 GO = b"go"
 
 
+class MissingPartiesError(TimeoutError):
+    """Not everybody came in time; `ranks` are those that this party knows to be missing."""
+
+    def __init__(self, ranks: tuple[int, ...]) -> None:
+        super().__init__(f"the parties of rank {', '.join(map(str, ranks)) or 'unknown'} did not come")
+        self.ranks = ranks
+
+
 def meet(link: Link) -> None:
-    """Return when every party is there, at nearly the same time; TimeoutError after `connect_seconds`."""
+    """Return when every party is there, at nearly the same time; MissingPartiesError after `connect_seconds`."""
     deadline = time.monotonic() + link.connect_seconds
     if link.rank == 0:
         _host(link, deadline)
@@ -43,8 +51,11 @@ def _host(link: Link, deadline: float) -> None:
         server = stack.enter_context(socket.create_server(_address(link, 0)))
         present: dict[int, socket.socket] = {}
         while len(present) < len(expected):
-            server.settimeout(_left(deadline))
-            guest = stack.enter_context(server.accept()[0])
+            try:
+                server.settimeout(_left(deadline))
+                guest = stack.enter_context(server.accept()[0])
+            except TimeoutError as error:
+                raise MissingPartiesError(tuple(sorted({*expected.values()} - {*present}))) from error
             rank = expected.get(_greeting_of(guest))
             if rank is not None:
                 present[rank] = guest
@@ -62,15 +73,20 @@ def _greeting_of(guest: socket.socket) -> bytes:
 
 
 def _join(link: Link, deadline: float) -> None:
-    while True:
-        try:
-            with socket.create_connection(_address(link, 0), timeout=_left(deadline)) as host:
-                host.sendall(_greeting(link, link.rank))
-                if _receive(host, len(GO), deadline) == GO:
-                    return
-        except ConnectionError:
-            pass
-        time.sleep(RETRY_SECONDS)
+    met = False
+    try:
+        while True:
+            try:
+                with socket.create_connection(_address(link, 0), timeout=_left(deadline)) as host:
+                    met = True
+                    host.sendall(_greeting(link, link.rank))
+                    if _receive(host, len(GO), deadline) == GO:
+                        return
+            except ConnectionError:
+                pass
+            time.sleep(RETRY_SECONDS)
+    except TimeoutError as error:
+        raise MissingPartiesError(() if met else (0,)) from error
 
 
 def _receive(peer: socket.socket, size: int, deadline: float) -> bytes:

@@ -19,15 +19,23 @@ class Failed:
     sentence: str
     heard: bool = False
     mismatch: bool = False
+    unlinked: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, error: EngineError) -> Self:
         """Return what of an error is told."""
-        return cls(error.reason, error.sentence, error.heard, error.mismatch)
+        return cls(error.reason, error.sentence, error.heard, error.mismatch, error.unlinked)
 
     def error(self, detail: str) -> EngineError:
         """Return the error again, with what the child wrote to stderr."""
-        return EngineError(self.reason, self.sentence, detail, heard=self.heard, mismatch=self.mismatch)
+        return EngineError(
+            self.reason,
+            self.sentence,
+            detail,
+            heard=self.heard,
+            mismatch=self.mismatch,
+            unlinked=self.unlinked,
+        )
 
     def hearsay(self) -> EngineError:
         """Return the failure as another party told it: of a reason that a party may tell, in a printable sentence."""

@@ -16,7 +16,7 @@ from node_agent.sessions.kept_session import ATTEMPT_ONLY, INTERNAL_ERROR, KeptS
 from node_agent.sessions.order import OrderRefusedError
 from node_agent.sessions.plan import Seat, checkpoint_files
 from node_agent.sessions.progress import described
-from node_agent.sessions.states import Fence, IllegalStepError, State, Step
+from node_agent.sessions.states import UNLINKED_TRIES, Fence, IllegalStepError, State, Step
 from soterone.domain.failures import FailureReason
 
 Announced = asyncio.Queue[Progress | None]
@@ -58,6 +58,7 @@ class Computation(KeptSession):
         """An engine that lost a peer is no reason to end the query; what a party says of the data is."""
         if error.mismatch and self._workspace is not None:
             await asyncio.to_thread(checkpoints.drop, self._workspace)
+        self._count_unlinked(error.unlinked)
         if error.reason is FailureReason.ENGINE_ERROR:
             # The peer that was lost may have ended for a better reason, and tells it now.
             await asyncio.sleep(self._context.hearsay_seconds)
@@ -66,6 +67,13 @@ class Computation(KeptSession):
             self._spawn(self.hear_of_failure(error.sentence, error.reason))
         else:
             self._spawn(self.fail(error.reason, error.sentence))
+
+    def _count_unlinked(self, ranks: tuple[int, ...]) -> None:
+        """Complain of an MPC node with which this one's engine could not link, though it tried again."""
+        for peer in [self.order.mpcs[rank] for rank in ranks if self._is_mpc and rank < len(self.order.mpcs)]:
+            self._unlinked[peer] = self._unlinked.get(peer, 0) + 1
+            if self._unlinked[peer] >= UNLINKED_TRIES:
+                self.report_loss(peer, True)
 
     async def _compute_or_raise(self, attempt: Attempt, seat: Seat) -> None:
         terms, workspace = self._equipment()

@@ -48,7 +48,9 @@ class KeptSession:
         self._peers: Peers | None = None
         self._workspace: Workspace | None = None
         self._attempt: Attempt | None = None
+        self._previous: Attempt | None = None
         self._changed = asyncio.Event()
+        self._unlinked: dict[Account, int] = {}
         self._open_peers: list[Peers] = []
         self._cleanup_ordered = False
         self._replaced = False
@@ -147,6 +149,7 @@ class KeptSession:
     async def _drop_attempt(self, *, again: bool = False, why: str = "") -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
+            self._previous = attempt
             await self._stop(attempt, again=again, why=why)
 
     async def _stop(self, attempt: Attempt, *, again: bool = False, why: str = "") -> None:

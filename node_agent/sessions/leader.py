@@ -20,7 +20,7 @@ from node_agent.sessions.attempt import Ended
 from node_agent.sessions.backoff import Backoff
 from node_agent.sessions.checkpoints import Checkpoint, choose
 from node_agent.sessions.order import Order
-from node_agent.sessions.states import MAX_ATTEMPTS, Fence
+from node_agent.sessions.states import MAX_ATTEMPTS, UNLINKED_TRIES, Fence
 from soterone.crypto.accounts import account
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
@@ -30,9 +30,6 @@ log = structlog.get_logger()
 
 KNOCKING = Backoff(0.03, 1.0, factor=1.5)
 BETWEEN_ATTEMPTS = Backoff(0.1, 5.0)
-UNLINKED_TRIES = 2
-"""A pair that cannot link retries once."""
-
 MOST_BROKEN = 5
 """So many computations of one generation may break before its query is taken for one that breaks engines."""
 
@@ -122,6 +119,8 @@ async def lead(session: LedSession, patience_seconds: float) -> None:
     generation, number, tally = session.fence.generation, session.fence.attempt + 1, Tally()
     for wait in BETWEEN_ATTEMPTS.waits():
         if (verdict := tally.verdict(number)) is not None:
+            if not tally.broken:  # those who could not link have complained, and may be replaced
+                await asyncio.sleep(patience_seconds)
             return await session.fail(*verdict)
         fence = Fence(generation, number)
         number += 1

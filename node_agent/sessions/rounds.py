@@ -117,9 +117,10 @@ class Rounds(Computation):
 
     async def ended(self, fence: Fence) -> Ended:
         """Wait until an attempt has ended here, and say how."""
-        if self._attempt is None or self._attempt.fence != fence:
-            return Ended(again=self.state is State.ORDERED, why="it ended before it began")
-        return await asyncio.shield(self._attempt.ended)
+        for attempt in (self._attempt, self._previous):
+            if attempt is not None and attempt.fence == fence:
+                return await asyncio.shield(attempt.ended)
+        return Ended(again=self.state is State.ORDERED, why="it ended before it began")
 
     async def _open(self, fence: Fence) -> None:
         old, (terms, workspace) = self._attempt, self._equipment()
@@ -138,6 +139,7 @@ class Rounds(Computation):
         self._step(Step.JOIN, attempt=fence.attempt)
         self._attempt = attempt
         if old is not None:
+            self._previous = old
             await self._stop(old, again=True, why="a newer attempt began")
 
     def _checked_resume(self, wished: peer_pb2.Resume | None, workspace: Workspace) -> Resume | None:

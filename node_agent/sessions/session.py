@@ -69,7 +69,7 @@ class Session(Rounds):
             task.cancel()
         if self._attempt is not None:
             self._attempt.cancel()
-        self.order, self._peers, self._terms = order, None, None
+        self.order, self._peers, self._terms, self._unlinked = order, None, None, {}
         self._losses = Losses(self._context, order.query_id, order.generation)
         self._step(
             Step.REPLACE, order=order.to_json(), generation=order.generation, attempt=0, reason=0, sentence=""

@@ -6,6 +6,9 @@ from enum import StrEnum
 MAX_ATTEMPTS = 16
 """How many attempts of one generation are numbered at most; nobody follows a leader beyond it."""
 
+UNLINKED_TRIES = 2
+"""A pair that cannot link retries once."""
+
 
 class State(StrEnum):
     """Where a query stands at this node."""

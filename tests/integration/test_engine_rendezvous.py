@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from node_agent.engines.base import Link
-from node_agent.engines.rendezvous import meet
+from node_agent.engines.rendezvous import MissingPartiesError, meet
 from scripts.bench.engine_parties import new_links
 
 
@@ -37,7 +37,18 @@ def test_all_leave_when_the_last_has_come_in_spite_of_strangers() -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_nobody_waits_for_ever(rank: int) -> None:
+def test_nobody_waits_for_ever_and_each_names_whom_it_misses(rank: int) -> None:
     links, _ = new_links(["a", "b"])
-    with pytest.raises(TimeoutError):
+    with pytest.raises(MissingPartiesError) as caught:
         meet(replace(links[rank], connect_seconds=0.4))
+    assert caught.value.ranks == (1 - rank,)
+
+
+def test_who_came_is_not_missed() -> None:
+    links, _ = new_links(["a", "b", "c"], connect_seconds=2.0)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(meet, links[rank]) for rank in (0, 2)]
+        missed = [future.exception(timeout=20) for future in waiting]
+    assert isinstance(missed[0], MissingPartiesError)
+    assert isinstance(missed[1], TimeoutError)
+    assert missed[0].ranks == (1,)

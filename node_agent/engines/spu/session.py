@@ -1,5 +1,6 @@
 """A session link: brpc over mutual TLS between exactly the parties of one attempt."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,12 @@ from pathlib import Path
 from spu import libspu
 
 from node_agent.engines.base import EngineError, Link
-from node_agent.engines.rendezvous import meet
+from node_agent.engines.rendezvous import MissingPartiesError, meet
 from soterone.domain.failures import FailureReason
 
 CONNECT_INTERVAL_SECONDS = 0.1
 PARTING_SECONDS = 0.3
+_NAMED_RANK = re.compile(r"rank=(\d)")
 
 
 @contextmanager
@@ -58,7 +60,15 @@ def connect(link: Link, scratch: Path, silence_seconds: float) -> libspu.link.Co
             sentence = (
                 "The computing parties could not link: one did not answer or showed a wrong certificate."
             )
-            raise EngineError(FailureReason.ENGINE_ERROR, sentence, str(error)) from error
+            ranks = _missing(error)
+            raise EngineError(FailureReason.ENGINE_ERROR, sentence, str(error), unlinked=ranks) from error
+
+
+def _missing(error: Exception) -> tuple[int, ...]:
+    """Return whom a link failed with: who did not come to the meeting, or whom brpc names."""
+    if isinstance(error, MissingPartiesError):
+        return error.ranks
+    return tuple(sorted({int(rank) for rank in _NAMED_RANK.findall(str(error))}))
 
 
 @contextmanager

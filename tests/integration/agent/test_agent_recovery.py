@@ -289,3 +289,25 @@ async def test_a_silent_node_is_reported_signed_and_by_the_chains_time(network: 
         assert recover(LEDGER, message, notice.signature) in others
     silent = [notice for notice in network.heard.losses if not notice.unlinked]
     assert len(silent) == 4
+
+
+async def test_two_that_cannot_link_complain_of_each_other_and_one_is_replaced(network: Network) -> None:
+    def cut(rank: int, other: int) -> None:
+        def refuse(job: TrainJob) -> None:
+            if job.link.generation == 0:
+                raise EngineError(FailureReason.ENGINE_ERROR, "They could not link.", unlinked=(other,))
+
+        network.mpcs[rank].engine.before = refuse
+
+    cut(0, 2)
+    cut(2, 0)
+    await network.dispatch()
+    await until(lambda: len(network.heard.losses) == 2)
+    accused = {account(notice.lost) for notice in network.heard.losses if notice.unlinked}
+    assert accused == {network.mpcs[0].node.account, network.mpcs[2].node.account}
+    assert len(network.mpcs[0].engine.jobs) == 2
+    lost = network.mpcs[0]
+    event = await network.replace(lost)
+    await lost.sessions.handle(event)
+    await until(lambda: network.states == {"done"})
+    assert network.heard.failures == []

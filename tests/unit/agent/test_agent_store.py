@@ -12,6 +12,7 @@ from node_agent.folder import AlreadyRunning, DataFolder
 from node_agent.policy import Policy
 from node_agent.sessions.ports import SessionRecord
 from node_agent.store import Store, StoreError
+from node_agent.store.chain_log import LoggedEvent
 from node_agent.store.datasets import StoredDataset
 from node_agent.store.node_keys import NodeKey
 from node_agent.store.sessions import StaleGeneration
@@ -99,6 +100,32 @@ def test_the_hashes_of_a_height_are_known_after_a_reorganisation_too(store: Stor
     assert store.chain_log.hashes_at(5) == {first, second}
     assert store.chain_log.hashes_at(4) == {first}
     assert store.chain_log.hashes_at(6) == set()
+
+
+def test_what_ended_deep_below_and_is_no_session_any_more_is_forgotten(store: Store) -> None:
+    ended, running, kept = (query_id(bytes([one]) * 32) for one in (1, 2, 3))
+    events = [(1, ended, "QueryDispatched"), (2, running, "QueryDispatched"), (3, kept, "QueryDispatched")]
+    for number, query, name in [*events, (4, ended, "QueryCleanup"), (5, kept, "QueryCleanup")]:
+        store.chain_log.append(LoggedEvent(number, 0, query, name, "{}"))
+    store.sessions.save_session(SessionRecord(kept, "cleaned"))
+    store.chain_log.advance(*(BlockRef(number, FIRST_KEY) for number in range(6, TRAIL_BLOCKS + 6)))
+    assert store.chain_log.knows(ended), "not handled yet"
+    for event in store.chain_log.unhandled():
+        store.chain_log.mark_handled(event)
+    store.chain_log.advance(BlockRef(TRAIL_BLOCKS + 6, FIRST_KEY))
+    assert [store.chain_log.knows(one) for one in (ended, running, kept)] == [False, True, True]
+    store.sessions.delete_session(kept)
+    store.chain_log.advance(BlockRef(TRAIL_BLOCKS + 7, FIRST_KEY))
+    assert [store.chain_log.knows(one) for one in (ended, running, kept)] == [False, True, False]
+
+
+def test_what_ended_is_remembered_while_a_reorganisation_may_take_it_back(store: Store) -> None:
+    store.chain_log.append(LoggedEvent(7, 0, QUERY, "QueryCleanup", "{}"))
+    for event in store.chain_log.unhandled():
+        store.chain_log.mark_handled(event)
+    for number in (5, 7, 9):
+        store.chain_log.advance(BlockRef(number, FIRST_KEY))
+    assert store.chain_log.knows(QUERY)
 
 
 def test_the_directory_shows_active_nodes_only_and_rewinds(store: Store) -> None:

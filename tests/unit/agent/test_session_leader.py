@@ -1,8 +1,8 @@
 """When a leader stops making attempts, and what it says then."""
 
 from node_agent.sessions.attempt import Ended
-from node_agent.sessions.leader import MOST_BROKEN, UNLINKED_TRIES, Tally
-from node_agent.sessions.states import MAX_ATTEMPTS
+from node_agent.sessions.leader import MOST_BROKEN, Tally
+from node_agent.sessions.states import MAX_ATTEMPTS, UNLINKED_TRIES
 from soterone.domain.failures import FailureReason
 
 
