@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +49,15 @@ class BenchNode:
 class Ground:
     """A chain, a migrated database and one rpc service; `stop()` ends what it started."""
 
-    def __init__(self, folder: Path, database_url: str = "") -> None:
-        self._network = Devnet(
-            folder, environment={"SOTER_DATABASE_URL": database_url} if database_url else {}
-        )
+    def __init__(
+        self, folder: Path, database_url: str = "", settings: Mapping[str, str] | None = None
+    ) -> None:
+        """`settings` are environment variables of the coordinator, as SOTER_HEARTBEAT_INTERVAL_SECONDS."""
+        environment = {"SOTER_DATABASE_URL": database_url} if database_url else {}
+        self._environment = {**environment, **(settings or {})}
+        self._network = Devnet(folder, environment=self._environment)
         self._url = database_url
-        self.server: Process | None = None
+        self.servers: list[Process] = []
 
     @property
     def data_dir(self) -> Path:
@@ -77,10 +81,9 @@ class Ground:
         self._network.initialise_coordinator()
 
     def serve(self) -> str:
-        """Start the rpc service and return the address for agents."""
+        """Start an rpc service, one more if one runs, and return the address for agents."""
         command = [str(BIN / "soter-coordinator"), "serve", "--data-dir", str(self.data_dir), "--only", "rpc"]
-        environment = {"SOTER_DATABASE_URL": self._url} if self._url else {}
-        return self._start("rpc", command, environment)
+        return self._start(f"rpc-{len(self.servers)}", command, self._environment)
 
     def serve_bare(self) -> str:
         """Start the yardstick instead and return its address."""
@@ -89,31 +92,29 @@ class Ground:
         return self._start("bare", command, {})
 
     def _start(self, name: str, command: list[str], environment: dict[str, str]) -> str:
-        self.server = Process(name, command, self._network.folder / "logs" / f"{name}.log", environment)
-        self.server.start()
-        return str(self.server.wait_ready()["agents"])
+        server = Process(name, command, self._network.folder / "logs" / f"{name}.log", environment)
+        self.servers.append(server)
+        server.start()
+        return str(server.wait_ready()["agents"])
 
     @property
     def server_pid(self) -> int:
-        """The id of the process that serves."""
-        if self.server is None:
-            raise RuntimeError("nothing serves yet")
-        return self.server.pid
+        """The id of the process that was started last."""
+        return self.servers[-1].pid
 
     def kill_server(self, number: signal.Signals) -> None:
-        """Send a signal to the process that serves, and wait for its end."""
-        if self.server is not None:
-            self.server.signal(number)
-            self.server.stop()
+        """Send a signal to the process that was started last, and wait for its end."""
+        self.servers[-1].signal(number)
+        self.stop_server()
 
     def stop_server(self) -> None:
-        """End the process that serves."""
-        if self.server is not None:
-            self.server.stop()
+        """End the process that was started last."""
+        self.servers[-1].stop()
 
     def stop(self) -> None:
-        """End the service and the chain."""
-        self.stop_server()
+        """End every service and the chain."""
+        for server in self.servers:
+            server.stop()
         self._network.stop()
 
     async def enrol(self, count: int) -> list[BenchNode]:
