@@ -31,6 +31,7 @@ def main(
     list_cells: Annotated[bool, typer.Option("--list", help="Name the cells and run none.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the outcomes here as JSON.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where networks live; failed ones stay there.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the folders of all networks.")] = False,
 ) -> None:
     """Break everything, everywhere, one thing at a time; exit 1 unless every query ends well."""
     cells = chosen(only or [])
@@ -45,15 +46,13 @@ def main(
     began = time.monotonic()
     place = folder or Path(tempfile.mkdtemp(prefix="soterone-chaos-"))
     outcomes = []
-    for outcome in run_cells(cells, place, with_cuts=with_cuts):
+    for outcome in run_cells(cells, place, with_cuts=with_cuts, keep=keep):
         console.print(line_of(outcome))
         outcomes.append(outcome)
     print_matrix(console, outcomes)
     if json_file is not None:
         json_file.write_text(json.dumps([_document(one) for one in outcomes], indent=2) + "\n")
-    console.print(
-        f"[dim]{(time.monotonic() - began) / 60:.1f} min; networks in which something failed: {place}[/]"
-    )
+    console.print(f"[dim]{(time.monotonic() - began) / 60:.1f} min; networks with a failure: {place}[/]")
     console.print(closing_line(outcomes))
     bad = [one for one in outcomes if one.verdict not in (Verdict.OK, Verdict.SKIPPED)]
     sys.exit(1 if bad else 0)

@@ -10,30 +10,45 @@ from pathlib import Path
 from scripts.chaos.cells import Cell, Fault
 from scripts.chaos.ground import Ground
 from scripts.chaos.namespaces import Namespaces
-from scripts.chaos.outcome import Outcome, Verdict
+from scripts.chaos.outcome import Complaint, Outcome, Verdict
 from scripts.chaos.runner import Runner
+from scripts.chaos.watch import NotReached
+from scripts.devnet.process import ProcessError
+from soterone.client.errors import ClientError
+
+FAILED = "failed"
+"""The file that marks a network in which something failed, or that was interrupted."""
 
 
-def run_cells(cells: Sequence[Cell], place: Path, *, with_cuts: bool) -> Iterator[Outcome]:
-    """Yield the outcome of each cell in turn. Networks live under `place`; those without a failure are removed."""
+def run_cells(cells: Sequence[Cell], place: Path, *, with_cuts: bool, keep: bool) -> Iterator[Outcome]:
+    """Yield the outcome of each cell in turn. Networks live under `place`; those without a failure go unless `keep`."""
     number = 0
     for _, group in groupby(cells, lambda cell: cell.postgres):
         waiting = list(group)
         while waiting:
             number += 1
-            run = yield from _in_one_network(waiting, place / f"network-{number}", with_cuts=with_cuts)
+            folder = place / f"network-{number}"
+            run = yield from _in_one_network(waiting, folder, with_cuts=with_cuts)
+            if not keep and not (folder / FAILED).exists():
+                shutil.rmtree(folder)
             waiting = waiting[run:]
 
 
 def _in_one_network(cells: Sequence[Cell], folder: Path, *, with_cuts: bool) -> Generator[Outcome, None, int]:
-    """Run cells until one fails; returns how many were run. The network's folder stays if one failed."""
+    """Run cells until one fails; returns how many were run. A failure leaves a mark in the network's folder."""
     folder.mkdir(parents=True)
     ground = Ground(folder, Namespaces() if with_cuts else None)
-    failed = True
+    (folder / FAILED).touch()
     try:
-        ground.start()
-        runner = Runner(ground)
-        runner.calm()
+        try:
+            ground.start()
+            runner = Runner(ground)
+            runner.calm()
+        except (ProcessError, ClientError, NotReached) as error:
+            yield Outcome(
+                cells[0], complaints=(Complaint(Verdict.MISSED, f"no network to run it in: {error}"),)
+            )
+            return 1
         for number, cell in enumerate(cells, 1):
             if cell.fault is Fault.CUT and not with_cuts:
                 yield Outcome(cell, skipped="no network namespaces here, so no link can be cut")
@@ -42,9 +57,7 @@ def _in_one_network(cells: Sequence[Cell], folder: Path, *, with_cuts: bool) -> 
             yield outcome
             if outcome.verdict is not Verdict.OK:
                 return number
-        failed = False
+        (folder / FAILED).unlink()
         return len(cells)
     finally:
         ground.stop()
-        if not failed:
-            shutil.rmtree(folder)

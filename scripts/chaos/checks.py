@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from scripts.chaos.expectations import CRASHED, DID_ITS_PART, End
+from scripts.chaos.expectations import DID_ITS_PART, End
 from scripts.chaos.ground import Ground
 from scripts.chaos.outcome import Complaint, Verdict
 from scripts.chaos.remains import remains_of
@@ -24,12 +24,14 @@ from soterone.chain.events import (
     QueryDispatched,
     QueryFailed,
     QuerySettled,
+    ReputationUpdated,
 )
 from soterone.client.errors import ClientError
 from soterone.client.model import Model
 from soterone.client.query import Query
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
+from soterone.domain.reputation import Record
 
 _WEIGHT_TOLERANCE = 2e-3
 _ONCE = (QueryDispatched, QueryCleanup, QuerySettled)
@@ -37,14 +39,17 @@ _ONCE = (QueryDispatched, QueryCleanup, QuerySettled)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a cell once its query is over and everybody is back. `scores` are those before the query."""
+    """What is known of a cell once its query is over and everybody is back.
+
+    `bad_before` is the bad evidence on chain before the query, by node, 1e9 fixed point.
+    """
 
     ground: Ground
     watch: Watch
     query: Query
     ends: tuple[End, ...]
     victims: tuple[Account, ...]
-    scores: dict[Account, int]
+    bad_before: dict[Account, int]
     baseline: Model | None
 
 
@@ -179,16 +184,28 @@ def _conduct(facts: Facts, events: list[Event], end: End) -> Iterator[Complaint]
     settled = next((event for event in events if isinstance(event, QuerySettled)), None)
     if settled is None:
         return
-    after = facts.query.connection.ledger.scores_of(list(settled.nodes))
-    for node, observed, score in zip(settled.nodes, settled.observations, after, strict=True):
-        name = facts.ground.name_of(node)
+    bad_after = {one.node: one.bad for one in events if isinstance(one, ReputationUpdated)}
+    for node, observed in zip(settled.nodes, settled.observations, strict=True):
+        name, before, after = facts.ground.name_of(node), facts.bad_before[node], bad_after.get(node, -1)
         allowed = end.observed if node in facts.victims else {DID_ITS_PART}
         if observed not in allowed:
             yield Complaint(Verdict.WRONG, f"{name} was settled with {observed} %, not {sorted(allowed)}")
-        if observed == CRASHED and score >= facts.scores[node]:
+        if (after > before) != (observed < DID_ITS_PART) or after < 0:
             yield Complaint(
-                Verdict.WRONG, f"{name} crashed, and its score went from {facts.scores[node]} to {score}"
+                Verdict.WRONG,
+                f"{name} was settled with {observed} %; its bad evidence went from {before} to {after}",
             )
+
+
+def bad_evidence(ground: Ground) -> dict[Account, int]:
+    """Return the bad evidence that stands on chain against each agent, 1e9 fixed point."""
+
+    async def read() -> dict[Account, int]:
+        async with await ChainClient.connect(ground.network.rpc_url, ground.contracts) as chain:
+            nodes = [agent.account for agent in ground.network.agents.values()]
+            return {node: Record(*await chain.record_of(node)).bad for node in nodes}
+
+    return asyncio.run(read())
 
 
 async def _audited(ground: Ground) -> list[str]:

@@ -28,18 +28,22 @@ _BOTH_REPLACED = End("completed", generation=2, observed=frozenset({CRASHED}))
 _OWNER_LOST = End("failed", reason=FailureReason.OWNER_LOST, observed=frozenset({CRASHED}))
 
 
-def ends(cell: Cell, seconds_away: float | None, patience_seconds: float) -> tuple[End, ...]:
+SURELY_SEEN_SECONDS = 4.0
+"""A node away for less than the heartbeats' patience minus an interval cannot be missed."""
+
+
+def ends(cell: Cell, seconds_away: float | None) -> tuple[End, ...]:
     """Return the ends that are right for a cell.
 
-    `seconds_away` is how long the victims were away, None when they came back only after the end. Who is back within
-    the patience is not lost; who comes back about then may or may not have been missed.
+    `seconds_away` is how long the victims were away, None when they came back only after the end. Who is back in
+    time is not lost; who comes back later may or may not have been missed.
     """
     if cell.state is State.CLEANUP or not cell.victim.is_agent or cell.victim is Victim.SPARE:
         return (_UNTOUCHED,)
     lost = _lost(cell)
     if cell.fault is Fault.RESTART and seconds_away is not None:
         here = _WITHOUT_ITS_SHARE if cell.state is State.DELIVERING else _UNTOUCHED
-        return (here,) if seconds_away < patience_seconds / 2 else (here, lost)
+        return (here,) if seconds_away < SURELY_SEEN_SECONDS else (here, lost)
     return (lost,)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scripts.chaos.cells import Cell, Fault, State, Victim
-from scripts.chaos.checks import Facts, complaints_about, describe, end_on_chain
+from scripts.chaos.checks import Facts, bad_evidence, complaints_about, describe, end_on_chain
 from scripts.chaos.expectations import End, ends
 from scripts.chaos.faults import Breakage, inject
 from scripts.chaos.ground import TIMERS, Ground
@@ -25,7 +25,6 @@ REACH_SECONDS = 60.0
 END_SECONDS = 150.0
 REST_SECONDS = 60.0
 _LAUNCH_SECONDS = 60.0
-_HEARTBEAT_PATIENCE_SECONDS = 6.0
 _UNAVAILABLE = (502, 503, 504)
 
 
@@ -67,7 +66,7 @@ class _Run:
         cell = self._cell
         try:
             self._ground.wait_online()
-            scores = self._scores()
+            before = bad_evidence(self._ground)
             order = self._ground.customer.propose(self._ground.spec, TIMERS)
             watch = self._watched(order)
             query = self._launch(order, watch)
@@ -81,14 +80,10 @@ class _Run:
             return Outcome(cell, complaints=(Complaint(Verdict.STUCK, self._where(watch)),))
         self._await(lambda: self._at_rest(watch, query), REST_SECONDS)
         facts = Facts(
-            self._ground, watch, query, self._ends(), tuple(self._victims(order)), scores, self._baseline
+            self._ground, watch, query, self._ends(), tuple(self._victims(order)), before, self._baseline
         )
         end = end_on_chain(watch)
         return Outcome(cell, describe(end) if end else "", self._times(watch), tuple(complaints_about(facts)))
-
-    def _scores(self) -> dict[Account, int]:
-        nodes = [agent.account for agent in self._ground.network.agents.values()]
-        return dict(zip(nodes, self._ground.customer.ledger.scores_of(nodes), strict=True))
 
     def _watched(self, order: QueryOrder) -> Watch:
         customer = self._ground.customer
@@ -151,7 +146,7 @@ class _Run:
         away = None
         if breakage is not None and breakage.mended_at is not None and breakage.fault is Fault.RESTART:
             away = breakage.mended_at - breakage.at
-        return ends(self._cell, away, _HEARTBEAT_PATIENCE_SECONDS)
+        return ends(self._cell, away)
 
     def _mend(self) -> None:
         if self._breakage is not None:

@@ -72,26 +72,33 @@ class Watch:
 
     def chain_events(self) -> list[Event]:
         """Return the contracts' events about the query, in order; nothing while the chain does not answer."""
-        contracts = self.ground.contracts
-        asked = {
-            "address": list(contracts.addresses.values()),
-            "fromBlock": hex(contracts.start_block),
-            "topics": [None, self.query_id],
-        }
         try:
-            logs = self.ground.network.chain.rpc("eth_getLogs", asked)
+            found = [*self._events([None, self.query_id]), *self._events([None, None, self.query_id])]
         except (httpx.HTTPError, RuntimeError):
             return []
-        events = [decode(log, contracts.chain_id) for log in logs]
-        return [event for event in events if event is not None]
+        return sorted(found, key=lambda event: event.position)
 
     def ended(self) -> bool:
         """Say whether the query's end stands on chain."""
-        return any(isinstance(event, QueryCompleted | QueryFailed) for event in self.chain_events())
+        try:
+            events = self._events([None, self.query_id])
+        except (httpx.HTTPError, RuntimeError):
+            return False
+        return any(isinstance(event, QueryCompleted | QueryFailed) for event in events)
 
     def reach(self, state: State, seconds: float) -> None:
         """Wait until the query is in a state; NotReached when it ends before, or does not get there in time."""
         until(lambda: self._is_in(state), seconds, f"the query did not reach {state}")
+
+    def _events(self, topics: list[str | None]) -> list[Event]:
+        contracts = self.ground.contracts
+        asked = {
+            "address": list(contracts.addresses.values()),
+            "fromBlock": hex(contracts.start_block),
+            "topics": topics,
+        }
+        logs = self.ground.network.chain.rpc("eth_getLogs", asked)
+        return [event for log in logs if (event := decode(log, contracts.chain_id)) is not None]
 
     def _is_in(self, state: State) -> bool:
         if state is State.CLEANUP:

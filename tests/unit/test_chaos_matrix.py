@@ -10,8 +10,6 @@ from scripts.chaos.outcome import Complaint, Outcome, Verdict
 from scripts.chaos.report import closing_line
 from soterone.domain.failures import FailureReason
 
-PATIENCE_SECONDS = 6.0
-
 
 def test_the_matrix_has_every_victim_state_and_fault_and_no_cell_twice() -> None:
     cells = matrix()
@@ -50,13 +48,13 @@ def test_cells_are_chosen_by_name_and_pattern() -> None:
 def test_how_a_cell_may_end_is_said_beforehand(
     cell: Cell, away: float | None, expected: set[tuple[str, int, FailureReason | None]]
 ) -> None:
-    allowed = ends(cell, away, PATIENCE_SECONDS)
+    allowed = ends(cell, away)
     assert {(end.status, end.generation, end.reason) for end in allowed} == expected
 
 
 def test_only_victims_that_were_lost_are_called_crashed() -> None:
     for cell in matrix():
-        for end in ends(cell, None, PATIENCE_SECONDS):
+        for end in ends(cell, None):
             lost = end.status == "failed" or end.generation > 0
             assert (end.observed == {CRASHED}) == lost, cell.name
 
