@@ -116,6 +116,8 @@ class Reconciler:
             if query is None:
                 return ""
             now = await repository.now(session)
+            if query.due_at is None or query.due_at > now:
+                return ""
             await note_look(session, query, now, self._context.limits)
             await replacements.renew(session, query, seen, self._context.settings.confirmations)
             situation = await situation_of(

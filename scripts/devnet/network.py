@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -179,7 +180,9 @@ class Devnet:
         return [self.chain.process, *coordinator, *(agent.process for agent in self.agents.values())]
 
     def stop(self) -> None:
-        """Stop everything, agents first."""
+        """Stop everything, agents first; the services of the coordinator together."""
+        for service in self.services.values():
+            service.signal(signal.SIGTERM)
         for process in reversed(self.processes):
             process.stop()
         if self.postgres is not None:
