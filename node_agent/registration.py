@@ -24,6 +24,7 @@ from soterone.crypto.certificates import (
     key_hash_of_key,
 )
 from soterone.crypto.messages import Registration, Unregistration, sign
+from soterone.domain.deadlines import signature_deadline
 from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.roles import pack_version
 from soterone.rpc.channels import enrolment_channel
@@ -35,7 +36,6 @@ from soterone.rpc.generated.coordinator_pb2 import (
 )
 from soterone.rpc.generated.coordinator_pb2_grpc import EnrolmentStub
 
-DEADLINE_SECONDS = 600
 CALL_SECONDS = 120.0
 
 
@@ -125,8 +125,7 @@ async def _incarnation(chain: ChainClient, node: Account) -> int:
 
 
 async def _deadline(chain: ChainClient) -> int:
-    """By the later of both clocks: a devnet's may run ahead."""
-    return max(int(time.time()), (await chain.head()).timestamp) + DEADLINE_SECONDS
+    return signature_deadline(time.time(), (await chain.head()).timestamp)
 
 
 async def _enrol(network: Network, request: RegisterRequest) -> RegisterReply:

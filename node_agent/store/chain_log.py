@@ -47,6 +47,7 @@ class ChainLog:
             "DELETE FROM trail WHERE number NOT IN (SELECT number FROM trail ORDER BY number DESC LIMIT ?)",
             (TRAIL_BLOCKS,),
         )
+        self._prune()
 
     def append(self, event: LoggedEvent) -> None:
         """Queue an event; idempotent for one (block, log index)."""
@@ -80,6 +81,16 @@ class ChainLog:
             del self._removed[number]
         self._connection.execute("DELETE FROM trail WHERE number >= ?", (first_block,))
         self._connection.execute("DELETE FROM chain_log WHERE block_number >= ?", (first_block,))
+
+    def _prune(self) -> None:
+        """Forget queries that have ended, are no session any more, and lie too deep for a reorganisation."""
+        self._connection.execute(
+            "DELETE FROM chain_log WHERE query_id IN ("
+            " SELECT query_id FROM chain_log GROUP BY query_id HAVING min(handled) = 1"
+            " AND max(block_number) < (SELECT min(number) FROM trail)"
+            " AND max(name IN ('QueryCompleted', 'QueryFailed', 'QueryCleanup')) = 1)"
+            " AND query_id NOT IN (SELECT query_id FROM sessions)"
+        )
 
     def _select(self, condition: str, *values: str) -> list[LoggedEvent]:
         statement = f"SELECT {_FIELDS} FROM chain_log WHERE {condition} ORDER BY block_number, log_index"  # noqa: S608

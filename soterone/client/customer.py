@@ -152,7 +152,7 @@ class Customer:
         expected_id = query_id_of(
             self.connection.ledger_domain, self.account, hash_bytes(proposal.order.salt)
         )
-        order = check_order(request, proposal, owners, self.account, expected_id, time.time())
+        order = check_order(request, proposal, owners, self.account, expected_id, self.ledger.time())
         self.connection.keyring.keep(expected_id, key, proposal.order)
         return order
 

@@ -27,6 +27,10 @@ class Ledger:
         self._rpc_url = rpc_url
         self._ask(lambda chain: chain.check())
 
+    def time(self) -> int:
+        """Return the chain's time: the newest block's, in seconds since 1970."""
+        return self._ask(lambda chain: chain.head()).timestamp
+
     def commitment_of(self, query_id: QueryId) -> int:
         """Return the 208 bits that the chain keeps of a query."""
         return self._ask(lambda chain: chain.commitment_of(query_id))

@@ -37,7 +37,7 @@ def check_order(
 ) -> QueryOrder:
     """Return the order to sign; Untrustworthy when it is not what was asked for.
 
-    `owners` are those of the datasets in the spec, as the catalog named them.
+    `owners` are those of the datasets in the spec, as the catalog named them; `now` is the chain's time.
     """
     order, timers = to_order(proposal.order), request.timers
     named = {account(node) for node in request.spec.mpc.nodes}

@@ -14,11 +14,11 @@ from soterone.client.reconstruct import ReconstructError, reconstruct
 from soterone.client.verification import CONSTANTS_RANK, CheckedResult, check_result
 from soterone.crypto.messages import Cancellation, Feedback, sign
 from soterone.crypto.sealing import share_context
+from soterone.domain.deadlines import signature_deadline
 from soterone.domain.ids import QueryId, hash_bytes
 from soterone.rest.queries import Accepted, CancelRequest, FeedbackRequest, QueryEvent, QueryView, ResultView
 
 _ENDED = ("completed", "failed", "cancelled")
-_SIGNATURE_SECONDS = 600
 _RECONNECT_SECONDS = 1.0
 
 
@@ -94,7 +94,7 @@ class Query:
             raise ClientError("rate at least one node")
         by_account = {typed_account(node): percent for node, percent in ratings.items()}
         nodes = tuple(sorted(by_account, key=lambda node: int(node, 16)))
-        deadline = int(time.time()) + _SIGNATURE_SECONDS
+        deadline = signature_deadline(time.time(), self.connection.ledger.time())
         message = Feedback(hash_bytes(self.id), nodes, tuple(by_account[node] for node in nodes), deadline)
         signature = sign(self.connection.wallet, self.connection.feedback_domain, message)
         request = FeedbackRequest(
@@ -107,7 +107,7 @@ class Query:
 
     def cancel(self) -> None:
         """Take the order back, signed; a completed query cannot be cancelled."""
-        deadline = int(time.time()) + _SIGNATURE_SECONDS
+        deadline = signature_deadline(time.time(), self.connection.ledger.time())
         message = Cancellation(hash_bytes(self.id), deadline)
         signature = sign(self.connection.wallet, self.connection.ledger_domain, message)
         request = CancelRequest(deadline=deadline, signature=f"0x{signature.hex()}")
