@@ -130,7 +130,7 @@ class Devnet:
         for service in SERVICES:
             for number in range(1, _OF_EACH + 1):
                 name = f"{service}-{number}"
-                self.services[name] = self._process(name, [*command, "--only", service])
+                self.services[name] = self._process(name, [*command, "--only", service], "coordinator")
                 self.services[name].start()
         ready = {name: process.wait_ready() for name, process in self.services.items()}
         self.coordinator = self.services["rpc-1"]
@@ -191,8 +191,8 @@ class Devnet:
     def _node_options(self, name: str) -> list[str]:
         return ["--data-dir", str(self.folder / name)]
 
-    def _process(self, name: str, command: list[str]) -> Process:
-        return Process(name, self.hosting.command(name, command), self._log(name), self._settings)
+    def _process(self, name: str, command: list[str], place: str | None = None) -> Process:
+        return Process(name, self.hosting.command(place or name, command), self._log(name), self._settings)
 
     def _run(self, party: str, program: str, *arguments: str) -> str:
         return run(

