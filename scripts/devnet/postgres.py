@@ -93,7 +93,8 @@ class Postgres:
             os.chown(password_file, user, user)
         command = [
             *_as_user(), str(_binary("initdb")), "--pgdata", str(self._data / "cluster"), "--username", USER,
-            "--no-sync", "--auth", "scram-sha-256", "--pwfile", str(password_file), "--encoding", "UTF8", "--locale", "C",
+            "--no-sync", "--auth", "scram-sha-256", "--pwfile", str(password_file),
+            "--encoding", "UTF8", "--locale", "C",
         ]  # fmt: skip
         made = subprocess.run(command, capture_output=True, text=True, cwd=self._data, check=False)
         password_file.unlink()
