@@ -20,14 +20,16 @@ from soterone.domain.lifecycle import (
     FreeReservations,
     Lapse,
     QueryFacts,
+    RecordLoss,
     ReportedFailure,
     Settle,
     Stage,
+    WithdrawLoss,
     decide,
     next_due,
     observations,
 )
-from soterone.domain.recovery import Loss, OpenReplacement
+from soterone.domain.recovery import Complaint, Loss, OpenReplacement
 
 OWNERS = (Account("0x" + "a" * 40), Account("0x" + "b" * 40))
 MPCS = tuple(Account("0x" + str(digit) * 40) for digit in (1, 2, 3))
@@ -174,3 +176,13 @@ def test_a_node_that_was_replaced_without_blame_pays_nothing() -> None:
         delivered=frozenset(MPCS),
     )
     assert observations(conduct) == (100, 100, 100, 100, 100, 0, 100)
+
+
+def test_nobody_is_replaced_whose_share_is_not_needed() -> None:
+    said = (Complaint(OWNERS[0], MPCS[0], True, 20.0), Complaint(MPCS[1], MPCS[0], True, 20.0))
+    facts = running(complaints=said, replacements_left=1)
+    assert decide(facts, 30.0) == (RecordLoss(Loss(MPCS[0], blamed=False)),)
+    assert decide(replace(facts, result_assured=True), 30.0) == ()
+    recorded = replace(facts, replacement=OpenReplacement(Loss(MPCS[0], blamed=False), seeded=True))
+    assert decide(recorded, 30.0) == (DrawSuccessor(),)
+    assert decide(replace(recorded, result_assured=True), 30.0) == (WithdrawLoss(),)
