@@ -150,11 +150,16 @@ class Computation(KeptSession):
         await self._drop_attempt()
         _, workspace = self._equipment()
         fence = self.fence
-        self._progress.tell(fence, "deliver", 0.0)
+        self._tell_delivery(0.0)
         sealed = await asyncio.to_thread(workspace.read, computing.result_name(fence.generation))
         rank = self.order.mpcs.index(self._context.account) if self._is_mpc else CONSTANTS_RANK
         stored = await deliver(self._context, self.order, fence.generation, rank, sealed)
         if stored:
-            self._progress.tell(fence, "deliver", 1.0)
+            self._tell_delivery(1.0)
         if self.state is State.DELIVERING and fence == self.fence:
             self._step(Step.DELIVERED)
+
+    def _tell_delivery(self, fraction: float) -> None:
+        """Only an MPC node's result ends the training: an owner's constants are delivered while it runs."""
+        if self._is_mpc:
+            self._progress.tell(self.fence, "deliver", fraction)
