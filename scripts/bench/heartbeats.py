@@ -122,7 +122,7 @@ def _rate(stage: Stage, nodes: list[BenchNode], address: str, seconds: float) ->
     with _clients("flood", nodes, address, stage.ground) as clients:
         while clients.seen().acknowledged < 2 * len(nodes):
             time.sleep(0.2)
-        time.sleep(_WARM_SECONDS)
+        time.sleep(max(_WARM_SECONDS, seconds / 10))
         start, clock = _reading(stage, clients), time.monotonic()
         time.sleep(seconds)
         end, elapsed = _reading(stage, clients), time.monotonic() - clock
