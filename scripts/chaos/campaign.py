@@ -37,7 +37,7 @@ def run_cells(cells: Sequence[Cell], place: Path, *, with_cuts: bool, keep: bool
 def _in_one_network(cells: Sequence[Cell], folder: Path, *, with_cuts: bool) -> Generator[Outcome, None, int]:
     """Run cells until one fails; returns how many were run. A failure leaves a mark in the network's folder."""
     folder.mkdir(parents=True)
-    ground = Ground(folder, Namespaces() if with_cuts else None)
+    ground = Ground(folder, Namespaces() if with_cuts else None, cells[0].postgres)
     (folder / FAILED).touch()
     try:
         try:

@@ -49,7 +49,10 @@ class State(StrEnum):
 
 
 class Fault(StrEnum):
-    """What happens. `KILL` lasts for a while, `RESTART` is a kill and a start at once, `REORG` is the chain's."""
+    """What happens. `RESTART` is a kill and a start at once, `REORG` is the chain's, all else lasts for a while.
+
+    There are two processes of every service: `KILL` takes one of them, everything else both.
+    """
 
     KILL = "kill"
     STOP = "stop"
@@ -103,14 +106,20 @@ def _over_sqlite() -> Iterable[Cell]:
 
 
 def _over_postgres() -> Iterable[Cell]:
+    training, delivering = (State.TRAINING,), (State.DELIVERING,)
     for cell in (
-        *_cells(SERVICES, (State.TRAINING, State.DELIVERING), (Fault.KILL, Fault.STOP)),
-        *_cells((Victim.RPC, Victim.SENDER), (State.DISPATCHED,), (Fault.RESTART, Fault.CUT)),
-        *_cells(
-            (Victim.POSTGRES,), (State.RESERVED, State.TRAINING, State.DELIVERING), (Fault.KILL, Fault.STOP)
-        ),
-        *_cells((Victim.POSTGRES,), (State.DISPATCHED, State.CLEANUP), (Fault.RESTART,)),
-        *_cells((Victim.MPC, Victim.OWNER), (State.TRAINING,), (Fault.KILL,)),
+        *_cells(SERVICES, training, (Fault.KILL, Fault.STOP)),
+        *_cells(SERVICES, delivering, (Fault.RESTART,)),
+        *_cells((Victim.RPC, Victim.SENDER, Victim.FOLLOWER), (State.DISPATCHED,), (Fault.KILL,)),
+        *_cells((Victim.POSTGRES,), (State.RESERVED, *training, *delivering), (Fault.KILL, Fault.STOP)),
+        *_cells((Victim.POSTGRES,), (State.DISPATCHED, State.CLEANUP), (Fault.RESTART, Fault.CUT)),
+        *_cells((Victim.COORDINATOR,), training, (Fault.KILL, Fault.STOP)),
+        *_cells((Victim.CHAIN,), training, (Fault.RESTART,)),
+        *_cells((Victim.CHAIN,), delivering, (Fault.REORG,)),
+        *_cells((Victim.MPC, Victim.LEADER), training, (Fault.KILL,)),
+        *_cells((Victim.MPC,), (State.ALIGNING,), (Fault.CUT,)),
+        *_cells((Victim.OWNER,), training, (Fault.KILL, Fault.RESTART)),
+        *_cells((Victim.SPARE,), training, (Fault.KILL,)),
     ):
         yield Cell(cell.victim, cell.state, cell.fault, postgres=True)
 

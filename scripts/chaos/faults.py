@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import psutil
@@ -40,8 +41,10 @@ class Breakage:
             self._timer.cancel()
         with self._lock:
             if self.mended_at is None:
-                for party in self.parties:
-                    _mend(self.ground, self.fault, party)
+                with ThreadPoolExecutor(len(self.parties)) as pool:
+                    mending = [pool.submit(_mend, self.ground, self.fault, one) for one in self.parties]
+                for one in mending:
+                    one.result()
                 self.mended_at = time.time()
         if self._failure is not None:
             raise self._failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from scripts.chaos.namespaces import Namespaces
 from scripts.demo.hospitals import KEY, LABEL, Hospital, split
 from scripts.devnet.hosting import Hosting, Loopback
 from scripts.devnet.network import Devnet
+from scripts.devnet.postgres import Postgres
 from scripts.devnet.process import Process
 from soterone.chain.deployment import Parameters
 from soterone.chain.records import Contracts
@@ -41,11 +43,13 @@ class GroundError(Exception):
 class Ground:
     """One network and its customer. `namespaces` is None where links cannot be cut.
 
-    `process_ids` are all that an agent ever had, by its name.
+    With `postgres` the coordinator is two processes of every service. `process_ids` are all that an agent ever had,
+    by its name.
     """
 
     folder: Path
     namespaces: Namespaces | None
+    postgres: bool
     network: Devnet = field(init=False)
     customer: Customer = field(init=False)
     spec: QuerySpec = field(init=False)
@@ -53,7 +57,9 @@ class Ground:
 
     def __post_init__(self) -> None:
         hosting: Hosting = self.namespaces or Loopback()
-        self.network = Devnet(self.folder, SHORT_DAYS, SETTINGS, hosting)
+        (self.folder / "logs").mkdir()
+        database = Postgres(self.folder / "logs", hosting=hosting) if self.postgres else None
+        self.network = Devnet(self.folder, SHORT_DAYS, SETTINGS, hosting, database)
 
     @property
     def contracts(self) -> Contracts:
@@ -61,12 +67,6 @@ class Ground:
         if self.network.deployment is None:
             raise GroundError("the contracts are not deployed")
         return Contracts.of(self.network.deployment)
-
-    @property
-    def database_url(self) -> str:
-        """The coordinator's database, for a reader of its own (SQLAlchemy, blocking)."""
-        path = self.folder / "coordinator" / "coordinator.sqlite"
-        return f"sqlite:///file:{path}?mode=ro&uri=true"
 
     def start(self) -> None:
         """Bring everything up; ProcessError, ClientError or GroundError when a part does not come."""
@@ -107,7 +107,19 @@ class Ground:
 
     def process_of(self, party: str) -> Process:
         """Return a party's process."""
+        if party == "postgres" and self.network.postgres is not None:
+            return self.network.postgres.process
         return next(process for process in self.network.processes if process.name == party)
+
+    def leading_sender(self) -> str:
+        """Return the sender that said last that it leads."""
+        said = {
+            line["timestamp"]: name
+            for name, process in self.network.services.items()
+            for line in map(json.loads, _json_lines(process.log))
+            if line.get("event") == "sender_leads"
+        }
+        return said[max(said)]
 
     def restart(self, party: str) -> None:
         """Start a party's process again and wait until it serves; nothing happens when it runs."""
@@ -116,10 +128,12 @@ class Ground:
             return
         if party == "chain":
             self.network.chain.start()
-            return
-        process.start()
-        process.wait_ready()
-        self.process_ids[party].add(process.pid)
+        elif party == "postgres" and self.network.postgres is not None:
+            self.network.postgres.start()
+        else:
+            process.start()
+            process.wait_ready()
+            self.process_ids[party].add(process.pid)
 
     def _offline(self) -> list[str]:
         try:
@@ -154,3 +168,7 @@ class Ground:
             "training": {"epochs": EPOCHS},
         }
         return QuerySpec.model_validate(document)
+
+
+def _json_lines(log: Path) -> list[str]:
+    return [line for line in log.read_text().splitlines() if line.startswith("{")]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scripts.chaos.cells import Cell, Fault, State, Victim
+from scripts.chaos.cells import SERVICES, Cell, Fault, State, Victim
 from scripts.chaos.checks import Facts, bad_evidence, complaints_about, describe, end_on_chain
 from scripts.chaos.expectations import End, ends
 from scripts.chaos.faults import Breakage, inject
@@ -114,7 +114,7 @@ class _Run:
             self._inject(order)
 
     def _inject(self, order: QueryOrder) -> None:
-        until_mended = self._cell.victim.is_agent
+        until_mended = self._cell.victim.is_agent or self._cell.victim in SERVICES
         self._breakage = inject(
             self._ground, self._cell.fault, self._parties(order), until_mended=until_mended
         )
@@ -134,6 +134,13 @@ class _Run:
             case Victim.SPARE:
                 return [next(name for name, one in self._ground.network.agents.items()
                              if one.role == "mpc" and one.account not in order.mpcs)]  # fmt: skip
+            case Victim.COORDINATOR if self._ground.postgres:
+                return list(self._ground.network.services)
+            case Victim.SENDER if self._cell.fault is Fault.KILL:
+                return [self._ground.leading_sender()]
+            case Victim.API | Victim.RPC | Victim.FOLLOWER | Victim.SENDER | Victim.RECONCILER:
+                of_two = (1,) if self._cell.fault is Fault.KILL else (1, 2)
+                return [f"{self._cell.victim}-{number}" for number in of_two]
             case _:
                 return [self._cell.victim.value]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from scripts.chaos.cells import State
@@ -48,7 +48,7 @@ class Watch:
     _engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        self._engine = create_engine(self.ground.database_url)
+        self._engine = create_engine(self.ground.network.database_url, poolclass=NullPool)
 
     def close(self) -> None:
         """Close the connection to the database."""
