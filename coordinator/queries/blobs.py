@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from eth_utils import keccak
@@ -13,17 +14,22 @@ from eth_utils import keccak
 from coordinator.queries.errors import StoreFull
 from soterone.domain.ids import Hash32, hash32
 
+_COUNT_SECONDS = 60.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class BlobStore:
-    """Sealed blobs under one directory, at most `limit_bytes` in all. The same bytes are kept once."""
+    """Sealed blobs under one directory, at most `limit_bytes` in all. The same bytes are kept once.
+
+    Several processes may share the directory: each counts the files itself again every minute.
+    """
 
     def __init__(self, directory: Path, limit_bytes: int) -> None:
         self._directory = directory
         self._limit_bytes = limit_bytes
         self._writing = asyncio.Lock()
         self._used_bytes: int | None = None
+        self._counted_at = 0.0
 
     async def put(self, data: bytes) -> Hash32:
         """Keep the bytes durably and return their hash; StoreFull leaves nothing behind. Idempotent."""
@@ -57,10 +63,13 @@ class BlobStore:
 
     def _forget_others(self, names: Collection[str], before: float) -> int:
         others = [path for path in self._files() if f"0x{path.stem}" not in names]
-        old = [path for path in others if path.stat().st_mtime < before]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        forgotten = 0
+        for path in others:
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    forgotten += 1
+        return forgotten
 
     def _path(self, name: str) -> Path:
         digest = hash32(name)[2:]
@@ -69,10 +78,17 @@ class BlobStore:
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob("??/*.sealed"))
 
+    def _count(self) -> int:
+        used_bytes = 0
+        for path in self._files():
+            with suppress(FileNotFoundError):
+                used_bytes += path.stat().st_size
+        return used_bytes
+
     async def _check_room(self, size_bytes: int) -> None:
-        if self._used_bytes is None:
-            files = await asyncio.to_thread(self._files)
-            self._used_bytes = sum([path.stat().st_size for path in files])
+        if self._used_bytes is None or time.monotonic() - self._counted_at > _COUNT_SECONDS:
+            self._used_bytes = await asyncio.to_thread(self._count)
+            self._counted_at = time.monotonic()
         if self._used_bytes + size_bytes > self._limit_bytes:
             raise StoreFull("the coordinator's result store is full; nothing was kept, deliver again later")
 

@@ -25,7 +25,7 @@ from scripts.devnet.postgres import running_postgres
 from scripts.devnet.process import run
 from soterone.chain.deployment import Deployment, deploy
 
-FLOOR_SECONDS = 60.0
+FLOOR_SECONDS, PATIENCE_SECONDS = 60.0, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ def measure(folder: Path, chain: Anvil, deployment: Deployment, url: str, querie
         *(program, "init", *where, "--chain-rpc", chain.url, "--database-url", url),
         *("--deployment", str(folder / "deployment.json"), "--key-file", str(folder / "payer.key")),
     ]
-    run("init", init, log, {})
-    run("migrate", [program, "migrate", *where], log, {})
+    run("init", init, log, {}, PATIENCE_SECONDS)
+    run("migrate", [program, "migrate", *where], log, {}, PATIENCE_SECONDS)
     began, used_before = time.monotonic(), used_seconds()
-    report = json.loads(run("rebuild", [program, "rebuild", *where, "--json"], log, {}, seconds=600))
+    report = json.loads(run("rebuild", [program, "rebuild", *where, "--json"], log, {}, PATIENCE_SECONDS))
     figures = Figures(round(time.monotonic() - began, 1), round(used_seconds() - used_before, 1))
     if report["queries"] != queries:
         raise RuntimeError(f"{report['queries']} of {queries} queries came back")

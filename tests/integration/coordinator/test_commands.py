@@ -212,6 +212,19 @@ def test_a_newer_database_is_named(tmp_path: Path, deployment: Deployment, anvil
     assert "revision 9999" in run("serve", "--data-dir", str(tmp_path / "data"), status=1).stderr
 
 
+def test_an_empty_database_is_rebuilt_once(tmp_path: Path, deployment: Deployment, anvil: Anvil) -> None:
+    init(tmp_path, deployment, anvil.url)
+    folder = ("--data-dir", str(tmp_path / "data"))
+    assert "run soter-coordinator migrate" in run("rebuild", *folder, status=1).stderr
+    run("migrate", *folder)
+    report = json.loads(run("rebuild", *folder, "--json").stdout)
+    assert set(report) == {"block", "events", "nodes", "queries", "unfinished"}
+    assert report["block"] > 0
+    assert "make a new database" in run("rebuild", *folder, status=1).stderr
+    status = json.loads(run("status", *folder, "--json").stdout)
+    assert status["block"] == report["block"]
+
+
 def test_an_unreachable_chain_is_named(tmp_path: Path, deployment: Deployment) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

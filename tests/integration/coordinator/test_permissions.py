@@ -1,5 +1,7 @@
 """Every route and every RPC stands in the table, and the table is what happens."""
 
+from pathlib import Path
+
 import grpc.aio
 import pytest
 from fastapi.routing import APIRoute
@@ -24,6 +26,12 @@ RPCS = [
     for method in service.methods
 ]
 AGENT_RPCS = [(path, method) for path, method in RPCS if "/soterone.v1.Agents/" in path]
+
+
+@pytest.fixture
+def empty_database_url(tmp_path: Path) -> str:
+    """Who may call what does not depend on the database: one is enough."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'empty.sqlite'}"
 
 
 async def test_the_table_and_the_routes_are_the_same(live: LiveCoordinator) -> None:
