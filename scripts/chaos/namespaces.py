@@ -93,7 +93,8 @@ class Namespaces:
     def close(self) -> None:
         """Take every place down; what still runs there loses its network."""
         for party in list(self._numbers):
-            _run("ip", "netns", "del", party)
+            _run("ip", "link", "delete", self._cable(party))
+            _run("ip", "netns", "delete", party)
             del self._numbers[party]
 
     def _cable(self, party: str) -> str:
