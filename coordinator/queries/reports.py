@@ -115,7 +115,8 @@ def _worth_telling(participant: Participant, progress: Progress, fraction: float
         progress.attempt,
         progress.phase,
     )
-    return not same or fraction - participant.fraction >= _EVENT_STEP or fraction == 1.0
+    steps = int(fraction / _EVENT_STEP) - int(participant.fraction / _EVENT_STEP)
+    return not same or steps > 0 or fraction == 1.0
 
 
 async def record_failure(context: Context, node: Account, notice: FailureNotice) -> None:

@@ -66,6 +66,12 @@ async def test_progress_never_goes_back(world: World, running: Proposal) -> None
     assert (await world.kinds(running.query_id)).count("progress") == 2
 
 
+async def test_small_steps_are_told_when_they_add_up(world: World, running: Proposal) -> None:
+    for fraction in (0.02, 0.04, 0.06, 0.08):
+        await world.progress(running.query_id, node_of(running), "train", fraction)
+    assert (await world.kinds(running.query_id)).count("progress") == 2
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"phase": "think"}, {"fraction": float("nan")}, {"generation": 1}],
