@@ -35,6 +35,12 @@ class Breakage:
     _timer: threading.Timer | None = None
     _failure: BaseException | None = None
 
+    def outlast(self) -> None:
+        """Wait until the fault has lasted as long as it should, then mend it."""
+        if self.fault not in (Fault.RESTART, Fault.REORG):
+            time.sleep(max(0.0, self.at + AWAY_SECONDS - time.time()))
+        self.mend()
+
     def mend(self) -> None:
         """Bring the parties back and wait until they serve; raises what a mending by the timer raised."""
         if self._timer is not None and self._timer is not threading.current_thread():

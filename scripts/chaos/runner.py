@@ -6,16 +6,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
+
 from scripts.chaos.cells import SERVICES, Cell, Fault, State, Victim
 from scripts.chaos.checks import Facts, bad_evidence, complaints_about, describe, end_on_chain
 from scripts.chaos.expectations import End, ends
 from scripts.chaos.faults import Breakage, inject
-from scripts.chaos.ground import TIMERS, Ground
+from scripts.chaos.ground import TIMERS, Ground, GroundError
 from scripts.chaos.outcome import Complaint, Outcome, Times, Verdict
 from scripts.chaos.remains import remains_of
 from scripts.chaos.watch import NotReached, Told, Watch, until
+from scripts.devnet.process import ProcessError
+from soterone.chain.errors import ChainError
 from soterone.chain.events import QueryCleanup, QuerySettled
-from soterone.client.errors import Refused, Unreachable
+from soterone.client.errors import ClientError, Refused, Unreachable
 from soterone.client.model import Model
 from soterone.client.query import Query
 from soterone.crypto.messages import QueryOrder, query_id_of
@@ -26,6 +31,8 @@ END_SECONDS = 150.0
 REST_SECONDS = 60.0
 _LAUNCH_SECONDS = 60.0
 _UNAVAILABLE = (502, 503, 504)
+_TROUBLE = (ClientError, GroundError, ProcessError, ChainError, SQLAlchemyError, httpx.HTTPError, OSError)
+"""What a network that does not do its work makes calls raise."""
 
 
 @dataclass(slots=True)
@@ -47,6 +54,10 @@ class Runner:
         run = _Run(self.ground, cell, self.baseline)
         try:
             outcome = run.through()
+        except _TROUBLE as error:
+            outcome = Outcome(
+                cell, complaints=(Complaint(Verdict.WRONG, f"{type(error).__name__}: {error}"),)
+            )
         finally:
             run.close()
         return Outcome(cell, outcome.end, outcome.times, outcome.complaints, seconds=time.monotonic() - began)
@@ -157,7 +168,7 @@ class _Run:
 
     def _mend(self) -> None:
         if self._breakage is not None:
-            self._breakage.mend()
+            self._breakage.outlast()
 
     def _await(self, holds: Callable[[], bool], seconds: float) -> bool:
         try:
