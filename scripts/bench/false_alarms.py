@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -105,6 +106,7 @@ def main() -> int:
     parser.add_argument("--agents", type=int, default=5)
     parser.add_argument("--nice", type=int, default=0, help="of the burners; 0: as important as the agents")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="soterone-alarms-") as folder:
         alarms = measure(Path(folder), options.agents, options.minutes, options.nice)
     print(json.dumps(asdict(alarms), indent=2))

@@ -224,6 +224,7 @@ def main() -> int:
     parser.add_argument("--reconnect", type=int, metavar="AGENTS")
     parser.add_argument("--restart", action="store_true")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     complaints: list[str] = []
     for result in _results(options):
         complaints += missed(result)
