@@ -72,7 +72,7 @@ def _enter_namespaces() -> bool:
     try:
         enter(["-m", "scripts.chaos", *sys.argv[1:]])
     except NoNamespaces as error:
-        console.print(f"[bold yellow]no link will be cut, all `cut` cells are skipped: {error}[/]")
+        console.print(f"[bold yellow]no link will be cut, and every such cell is skipped: {error}[/]")
     return inside()
 
 

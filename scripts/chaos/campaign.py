@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from scripts.chaos.cells import Cell, Fault
+from scripts.chaos.cells import NETWORK_FAULTS, Cell
 from scripts.chaos.ground import Ground
 from scripts.chaos.namespaces import Namespaces
 from scripts.chaos.outcome import Complaint, Outcome, Verdict
@@ -50,7 +50,7 @@ def _in_one_network(cells: Sequence[Cell], folder: Path, *, with_cuts: bool) -> 
             )
             return 1
         for number, cell in enumerate(cells, 1):
-            if cell.fault is Fault.CUT and not with_cuts:
+            if cell.fault in NETWORK_FAULTS and not with_cuts:
                 yield Outcome(cell, skipped="no network namespaces here, so no link can be cut")
                 continue
             outcome = runner.run(cell)

@@ -51,16 +51,20 @@ class State(StrEnum):
 class Fault(StrEnum):
     """What happens. `RESTART` is a kill and a start at once, `REORG` is the chain's, all else lasts for a while.
 
+    `CUT` takes a party off the network, `PART` cuts two MPC nodes from each other and from nobody else.
+
     There are two processes of every service: `KILL` takes one of them, everything else both.
     """
 
     KILL = "kill"
     STOP = "stop"
     CUT = "cut"
+    PART = "part"
     RESTART = "restart"
     REORG = "reorg"
 
 
+NETWORK_FAULTS = (Fault.CUT, Fault.PART)
 PROCESS_FAULTS = (Fault.KILL, Fault.STOP, Fault.CUT, Fault.RESTART)
 
 
@@ -99,6 +103,7 @@ def _over_sqlite() -> Iterable[Cell]:
     yield from _cells((Victim.OWNER, Victim.MPC, Victim.COORDINATOR), State, PROCESS_FAULTS)
     yield from _cells((Victim.LEADER,), State, (Fault.KILL,))
     yield from _cells((Victim.LEADER,), training, (Fault.STOP, Fault.CUT, Fault.RESTART))
+    yield from _cells((Victim.MPC,), (State.DISPATCHED, State.TRAINING), (Fault.PART,))
     yield from _cells((Victim.TWO_MPCS,), (State.ALIGNING, State.TRAINING), (Fault.KILL,))
     yield from _cells((Victim.SPARE,), training, (Fault.KILL, Fault.STOP, Fault.CUT))
     yield from _cells((Victim.CHAIN,), ends, PROCESS_FAULTS)

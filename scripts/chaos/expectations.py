@@ -24,6 +24,7 @@ class End:
 _UNTOUCHED = End("completed")
 _WITHOUT_ITS_SHARE = End("completed", observed=frozenset({DID_ITS_PART, SHARE_MISSED}))
 _REPLACED = End("completed", generation=1, observed=frozenset({CRASHED}))
+_REPLACED_WITHOUT_BLAME = End("completed", generation=1)
 _BOTH_REPLACED = End("completed", generation=2, observed=frozenset({CRASHED}))
 _OWNER_LOST = End("failed", reason=FailureReason.OWNER_LOST, observed=frozenset({CRASHED}))
 
@@ -40,6 +41,8 @@ def ends(cell: Cell, seconds_away: float | None) -> tuple[End, ...]:
     """
     if cell.state is State.CLEANUP or not cell.victim.is_agent or cell.victim is Victim.SPARE:
         return (_UNTOUCHED,)
+    if cell.fault is Fault.PART:
+        return (_REPLACED_WITHOUT_BLAME,)
     lost = _lost(cell)
     if cell.fault is Fault.RESTART and seconds_away is not None:
         here = _WITHOUT_ITS_SHARE if cell.state is State.DELIVERING else _UNTOUCHED

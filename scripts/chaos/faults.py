@@ -15,6 +15,7 @@ import psutil
 
 from scripts.chaos.cells import Fault
 from scripts.chaos.ground import Ground
+from scripts.chaos.namespaces import Namespaces
 
 AWAY_SECONDS = 12.0
 """How long a stop, a cut or the death of infrastructure lasts: twice what makes an agent count as dead."""
@@ -47,10 +48,7 @@ class Breakage:
             self._timer.cancel()
         with self._lock:
             if self.mended_at is None:
-                with ThreadPoolExecutor(len(self.parties)) as pool:
-                    mending = [pool.submit(_mend, self.ground, self.fault, one) for one in self.parties]
-                for one in mending:
-                    one.result()
+                self._mend_all()
                 self.mended_at = time.time()
         if self._failure is not None:
             raise self._failure
@@ -60,6 +58,15 @@ class Breakage:
         self._timer = threading.Timer(seconds, self._mend_quietly)
         self._timer.daemon = True
         self._timer.start()
+
+    def _mend_all(self) -> None:
+        if self.fault is Fault.PART:
+            _namespaces(self.ground).join(*self.parties)
+            return
+        with ThreadPoolExecutor(len(self.parties)) as pool:
+            mending = [pool.submit(_mend, self.ground, self.fault, one) for one in self.parties]
+        for one in mending:
+            one.result()
 
     def _mend_quietly(self) -> None:
         try:
@@ -71,6 +78,9 @@ class Breakage:
 def inject(ground: Ground, fault: Fault, parties: Sequence[str], *, until_mended: bool) -> Breakage:
     """Break the parties now. They come back by themselves after `AWAY_SECONDS` unless `until_mended`."""
     breakage = Breakage(ground, fault, tuple(parties))
+    if fault is Fault.PART:
+        _namespaces(ground).part(*parties)
+        return breakage
     for party in parties:
         _break(ground, fault, party)
     if fault in (Fault.RESTART, Fault.REORG):
@@ -88,9 +98,7 @@ def _break(ground: Ground, fault: Fault, party: str) -> None:
         case Fault.STOP:
             _signal_all(process.pid, signal.SIGSTOP)
         case Fault.CUT:
-            if ground.namespaces is None:
-                raise RuntimeError("links cannot be cut without network namespaces")
-            ground.namespaces.cut(party)
+            _namespaces(ground).cut(party)
         case Fault.REORG:
             ground.network.chain.rpc("anvil_reorg", _REORG_BLOCKS, [])
 
@@ -104,10 +112,13 @@ def _mend(ground: Ground, fault: Fault, party: str) -> None:
         case Fault.STOP:
             _signal_all(process.pid, signal.SIGCONT)
         case Fault.CUT:
-            if ground.namespaces is not None:
-                ground.namespaces.heal(party)
-        case Fault.REORG:
-            pass
+            _namespaces(ground).heal(party)
+
+
+def _namespaces(ground: Ground) -> Namespaces:
+    if ground.namespaces is None:
+        raise RuntimeError("links cannot be cut without network namespaces")
+    return ground.namespaces
 
 
 def _signal_all(pid: int, number: signal.Signals) -> None:

@@ -138,6 +138,8 @@ class _Run:
                 return [name_of(order.owners[0])]
             case Victim.LEADER:
                 return [name_of(order.mpcs[0])]
+            case Victim.MPC if self._cell.fault is Fault.PART:
+                return [name_of(node) for node in order.mpcs[1:]]
             case Victim.MPC:
                 return [name_of(order.mpcs[1])]
             case Victim.TWO_MPCS:

@@ -41,6 +41,7 @@ def test_cells_are_chosen_by_name_and_pattern() -> None:
         (Cell(Victim.MPC, State.SHARING, Fault.CUT), 12.0, {("completed", 1, None)}),
         (Cell(Victim.MPC, State.DELIVERING, Fault.KILL), None, {("completed", 0, None)}),
         (Cell(Victim.TWO_MPCS, State.TRAINING, Fault.KILL), None, {("completed", 2, None)}),
+        (Cell(Victim.MPC, State.TRAINING, Fault.PART), None, {("completed", 1, None)}),
         (Cell(Victim.SPARE, State.TRAINING, Fault.KILL), None, {("completed", 0, None)}),
         (Cell(Victim.COORDINATOR, State.TRAINING, Fault.KILL), 12.0, {("completed", 0, None)}),
     ],
@@ -55,7 +56,7 @@ def test_how_a_cell_may_end_is_said_beforehand(
 def test_only_victims_that_were_lost_are_called_crashed() -> None:
     for cell in matrix():
         for end in ends(cell, None):
-            lost = end.status == "failed" or end.generation > 0
+            lost = cell.fault is not Fault.PART and (end.status == "failed" or end.generation > 0)
             assert (end.observed == {CRASHED}) == lost, cell.name
 
 
