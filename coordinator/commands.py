@@ -44,6 +44,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 AnswerT = TypeVar("AnswerT")
 
+_REBUILD_ANSWER_SECONDS = 120.0
+"""How long the chain may take for one answer to a rebuild, which asks for many blocks at once."""
+
 _REFUSALS = (
     settings.SettingsError,
     migrations.NotMigrated,
@@ -149,7 +152,9 @@ def rebuild(data_dir: DataDir, database_url: DatabaseUrl = None, as_json: AsJson
         with sole_process(chosen), _progress() as tell:
             async with Database(chosen.database) as database:
                 await migrations.check(database)
-                async with await ChainClient.connect(chosen.chain_rpc, contracts) as chain:
+                async with await ChainClient.connect(
+                    chosen.chain_rpc, contracts, timeout_seconds=_REBUILD_ANSWER_SECONDS
+                ) as chain:
                     return await restore(database, chain, chosen.confirmations, tell)
 
     report = _run(run)
