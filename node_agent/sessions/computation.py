@@ -30,7 +30,7 @@ class Computation(KeptSession):
         """End the attempt for everybody, but not the query."""
         if self._attempt is not None and self._attempt.fence == fence:
             await self._retry(sentence)
-            await self._tell_peers(fence, ATTEMPT_ONLY, sentence)
+            self._spawn(self._tell_peers(fence, ATTEMPT_ONLY, sentence))
 
     async def _retry(self, why: str) -> None:
         with contextlib.suppress(IllegalStepError):

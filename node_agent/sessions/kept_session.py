@@ -104,7 +104,7 @@ class KeptSession:
         """End the query for everybody: peers now, the coordinator until it has heard."""
         self._log.warning("query failed here", reason=int(reason), why=sentence)
         if await self._fail(reason, sentence) and self._peers is not None:
-            await self._tell_peers(self.fence, int(reason), sentence)
+            self._spawn(self._tell_peers(self.fence, int(reason), sentence))
 
     async def hear_of_failure(
         self, sentence: str, reason: FailureReason = FailureReason.ENGINE_ERROR

@@ -58,12 +58,16 @@ class Silence:
 
 @dataclass(slots=True)
 class Losses:
-    """What this node said of its MPC peers in one generation; each thing is said once."""
+    """What this node said of its MPC peers in one generation; each thing is said once, until it is so no more."""
 
     context: AgentContext
     query: QueryId
     generation: int
     _said: set[tuple[Account, bool]] = field(default_factory=set)
+
+    def heard(self, peer: Account) -> None:
+        """A peer answers: should it fall silent again, that is said again."""
+        self._said.discard((peer, False))
 
     async def report(self, lost: Account, *, unlinked: bool) -> None:
         """Sign and tell that `lost` is silent, or alive but not to be computed with; returns once it is heard."""
@@ -94,6 +98,7 @@ async def watch(
     mpcs: Sequence[Account],
     unlinked_after_seconds: float,
     say: Callable[[Account, bool], None],
+    heard: Callable[[Account], None],
     clock: Callable[[], float],
 ) -> None:
     """Ping MPC nodes until cancelled; `say` is called again and again with who is silent (False) or unlinked (True).
@@ -107,6 +112,7 @@ async def watch(
         for peer, answered in zip(mpcs, await asyncio.gather(*map(peers.is_alive, mpcs)), strict=True):
             if answered:
                 silence.heard(peer, clock())
+                heard(peer)
             elif (seconds := silence.seconds(peer, clock())) >= SILENT_SECONDS:
                 say(peer, False)
                 if seconds >= unlinked_after_seconds:

@@ -55,10 +55,12 @@ class Sessions:
         try:
             query = query_id(description.query_id)
             if query not in self._sessions:
-                examine(self._context, description)
+                terms = examine(self._context, description)
                 self._require_capacity(query)
+                if terms.dataset is not None:
+                    accepted = self._context.policy.accepted_mpc_operators
+                    answer.accepted_operators.extend(map(account_bytes, accepted))
                 self._remember(query, offer)
-            answer.accepted_operators.extend(map(account_bytes, self._context.policy.accepted_mpc_operators))
         except OrderRefusedError as refusal:
             answer.accepted, answer.sentence = False, refusal.sentence
         except Exception as error:

@@ -96,10 +96,11 @@ class Session(Rounds):
         return None
 
     async def _adopt(self, terms: Terms) -> None:
-        workspace = await asyncio.to_thread(self._context.workspaces.open, self.order.query_id)
+        if self._workspace is None:
+            self._workspace = await asyncio.to_thread(self._context.workspaces.open, self.order.query_id)
         for generation in range(self.fence.generation):
-            await asyncio.to_thread(workspace.remove, result_name(generation))
-        self._terms, self._workspace = terms, workspace
+            await asyncio.to_thread(self._workspace.remove, result_name(generation))
+        self._terms = terms
         self._record = replace(self._record, description=terms.description.SerializeToString())
         self._peers = Peers(self.order.query_id, self._context.tls, terms.peers)
         self._open_peers.append(self._peers)
@@ -122,7 +123,8 @@ class Session(Rounds):
         """Tell of MPC nodes that keep silent, for as long as this node needs them."""
         others = [mpc for mpc in self.order.mpcs if mpc != self._context.account]
         patience = self._context.limits.join_patience_seconds
-        await watch(self.peers, others, patience, self._silent, self._context.clock)
+        heard = self._losses.heard
+        await watch(self.peers, others, patience, self._silent, heard, self._context.clock)
 
     def _silent(self, lost: Account, unlinked: bool) -> None:
         needed = self.state in COMPUTING or (not self._is_mpc and self.state is not State.FAILED)

@@ -153,7 +153,7 @@ class Workspaces:
         key = bytearray((folder / KEY_FILE).read_bytes())
         if len(key) != KEY_BYTES:
             raise WorkspaceError(f"the key of the workspace {folder} is damaged: its content is lost")
-        used = sum(file.stat().st_size for file in folder.iterdir())
+        used = sum(map(_size_bytes, folder.iterdir()))
         return Workspace(folder, self.scratch_root / query[2:], self.quota_bytes, key, used)
 
     def ids(self) -> list[QueryId]:
@@ -184,6 +184,14 @@ def destroy_folder(folder: Path) -> None:
         raise WorkspaceError(f"the workspace {folder} cannot be removed: check who owns it")
     if folder.parent.is_dir():
         _sync(folder.parent)
+
+
+def _size_bytes(file: Path) -> int:
+    """Return a file's size; 0 when it has just been abandoned."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _own_folder(folder: Path) -> None:

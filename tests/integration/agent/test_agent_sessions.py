@@ -184,6 +184,29 @@ async def test_a_policy_that_changed_its_mind_refuses_the_order(network: Network
     await until(lambda: all(agent.session is None for agent in network.agents))
 
 
+async def test_an_owner_tells_whose_nodes_it_accepts_and_an_mpc_node_does_not(network: Network) -> None:
+    operators = (Signer.new().account, Signer.new().account)
+    for agent in (network.agents[0], network.mpcs[0]):
+        agent.rules.accepted_mpc_operators = operators
+    told = [await agent.offer() for agent in (network.agents[0], network.agents[1], network.mpcs[0])]
+    assert [account(one) for one in told[0].accepted_operators] == list(operators)
+    assert [list(one.accepted_operators) for one in told[1:]] == [[], []]
+
+
+async def test_a_failure_is_told_when_the_coordinator_is_back(network: Network) -> None:
+    def refuse(job: PrepareJob | TrainJob) -> None:
+        raise EngineError(FailureReason.BAD_DATA, "The column 'age' has missing values.")
+
+    network.agents[0].engine.before = refuse
+    await network.offer()
+    await network.coordinator.stop()
+    await network.dispatch()
+    await until(lambda: network.states == {"failed"})
+    await network.coordinator.start()
+    await until(lambda: network.heard.failures)
+    assert network.heard.failures[0].sentence == "The column 'age' has missing values."
+
+
 async def test_a_spec_whose_hash_differs_is_refused(network: Network) -> None:
     false = replace(network.query, spec=network.query.spec.model_copy(update={"purpose": "marketing"}))
     network.coordinator.description = false.description()
