@@ -21,6 +21,7 @@ from soterone.domain.lifecycle import (
     Lapse,
     QueryFacts,
     RecordLoss,
+    RepeatReplacement,
     ReportedFailure,
     Settle,
     Stage,
@@ -186,3 +187,35 @@ def test_nobody_is_replaced_whose_share_is_not_needed() -> None:
     recorded = replace(facts, replacement=OpenReplacement(Loss(MPCS[0], blamed=False), seeded=True))
     assert decide(recorded, 30.0) == (DrawSuccessor(),)
     assert decide(replace(recorded, result_assured=True), 30.0) == (WithdrawLoss(),)
+
+
+def test_while_a_replacement_is_on_its_way_nothing_of_its_generation_is_announced() -> None:
+    report = ReportedFailure(None, FailureReason.BAD_DATA, "a table does not fit", at=50.0)
+    facts = running(failure=report, shares=frozenset({0, 1}), second_share_at=0.0, lost_owners=OWNERS[:1])
+    assert decide(facts, 1e9) != ()
+    announced = facts.announced | {Announcement.REPLACE}
+    assert decide(replace(facts, announced=announced), 1e9) == ()
+
+
+def test_without_replacements_left_a_loss_ends_the_query_at_once() -> None:
+    facts = running(silent_mpcs=MPCS[:1], complaints=(Complaint(OWNERS[0], MPCS[0], False, 20.0),))
+    (failure,) = decide(facts, 20.0)
+    assert isinstance(failure, AnnounceFailure)
+    assert (failure.reason, failure.node) == (FailureReason.NO_SUCCESSOR, MPCS[0])
+    assert decide(replace(facts, replacements_left=1), 20.0) == (RecordLoss(Loss(MPCS[0], blamed=True)),)
+
+
+def test_a_draw_waits_for_the_block_of_its_seed() -> None:
+    recorded = running(replacement=OpenReplacement(Loss(MPCS[0], blamed=True)), silent_mpcs=MPCS[:1])
+    assert decide(recorded, 20.0) == ()
+    seeded = replace(recorded, replacement=OpenReplacement(Loss(MPCS[0], blamed=True), seeded=True))
+    assert decide(seeded, 20.0) == (DrawSuccessor(),)
+
+
+def test_what_a_reorganisation_took_away_comes_again_before_anything_else() -> None:
+    facts = running(behind_chain=True, shares=frozenset({0, 1}), second_share_at=0.0, lost_owners=OWNERS[:1])
+    assert decide(facts, 100.0) == ()
+    assert decide(replace(facts, replacement_refused=True), 100.0) == (RepeatReplacement(),)
+    (failure,) = decide(facts, 10.0 + 3600)
+    assert isinstance(failure, AnnounceFailure)
+    assert failure.reason is FailureReason.TIMED_OUT
