@@ -32,8 +32,10 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds after the fault, None where it did not happen: replacement on chain, training after that, the end."""
+    """Seconds after the fault, None where it did not happen: the broken being back, replacement on chain, training
+    after that, the end."""
 
+    away: float | None = None
     replaced: float | None = None
     training: float | None = None
     ended: float | None = None

@@ -17,7 +17,9 @@ _STYLES = {Verdict.OK: "green", Verdict.SKIPPED: "yellow"}
 def line_of(outcome: Outcome) -> str:
     """Return one cell in one line, its complaints below."""
     times = outcome.times
-    steps = [("replaced", times.replaced), ("training", times.training), ("ended", times.ended)]
+    steps = [
+        ("replaced", times.replaced), ("training", times.training), ("ended", times.ended), ("away for", times.away)
+    ]  # fmt: skip
     told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in steps if seconds is not None)
     style = _STYLES.get(outcome.verdict, "red")
     end = outcome.end or outcome.skipped

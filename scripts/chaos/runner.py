@@ -204,7 +204,10 @@ class _Run:
         training = after(replaced or breakage.at, "train")
         ended = after(breakage.at, "completed", "failed")
         return Times(
-            *(None if at is None else round(at - breakage.at, 1) for at in (replaced, training, ended))
+            *(
+                None if at is None else round(at - breakage.at, 1)
+                for at in (breakage.mended_at, replaced, training, ended)
+            )
         )
 
 
