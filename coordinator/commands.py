@@ -146,6 +146,8 @@ def rebuild(data_dir: DataDir, database_url: DatabaseUrl = None, as_json: AsJson
     from coordinator.rebuilding.service import Report
     from coordinator.rebuilding.service import rebuild as restore
 
+    logs.configure()
+
     async def run() -> Report:
         chosen = settings.load(data_dir, database_url=database_url)
         contracts = Contracts.of(Deployment.load(chosen.deployment_file))
