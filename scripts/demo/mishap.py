@@ -114,7 +114,9 @@ class Mishap:
             case "loss-reported":
                 self._once("reported", at, f"{name(data['node'])} signs that {name(data['lost'])} is lost")
             case "mpc-lost":
-                words = "the coordinator does not hear it either: it is lost, and a later block draws who follows"
+                words = (
+                    "the coordinator does not hear it either: it is lost, and a later block draws who follows"
+                )
                 self._once("detected", at, words)
             case "mpc-updated":
                 drawn, among = name(data["new"]), len(data["candidates"])
