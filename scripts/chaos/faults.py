@@ -44,14 +44,17 @@ class Breakage:
 
     def mend(self) -> None:
         """Bring the parties back and wait until they serve; raises what a mending by the timer raised."""
-        if self._timer is not None and self._timer is not threading.current_thread():
-            self._timer.cancel()
         with self._lock:
             if self.mended_at is None:
                 self._mend_all()
                 self.mended_at = time.time()
         if self._failure is not None:
             raise self._failure
+
+    def forget(self) -> None:
+        """Mend nothing any more by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def mend_after(self, seconds: float) -> None:
         """Mend it in the background after a while."""
@@ -91,12 +94,11 @@ def inject(ground: Ground, fault: Fault, parties: Sequence[str], *, until_mended
 
 
 def _break(ground: Ground, fault: Fault, party: str) -> None:
-    process = ground.process_of(party)
     match fault:
         case Fault.KILL | Fault.RESTART:
-            process.signal(signal.SIGKILL)
+            ground.process_of(party).signal(signal.SIGKILL)
         case Fault.STOP:
-            _signal_all(process.pid, signal.SIGSTOP)
+            _signal_all(ground.process_of(party).pid, signal.SIGSTOP)
         case Fault.CUT:
             _namespaces(ground).cut(party)
         case Fault.REORG:
@@ -104,13 +106,12 @@ def _break(ground: Ground, fault: Fault, party: str) -> None:
 
 
 def _mend(ground: Ground, fault: Fault, party: str) -> None:
-    process = ground.process_of(party)
     match fault:
         case Fault.KILL | Fault.RESTART:
-            process.stop()
+            ground.process_of(party).stop()
             ground.restart(party)
         case Fault.STOP:
-            _signal_all(process.pid, signal.SIGCONT)
+            _signal_all(ground.process_of(party).pid, signal.SIGCONT)
         case Fault.CUT:
             _namespaces(ground).heal(party)
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
-from scripts.chaos.cells import SERVICES, Cell, Fault, State, Victim
+from scripts.chaos.cells import SERVICES, Cell, Fault, State
 from scripts.chaos.checks import Facts, bad_evidence, complaints_about, describe, end_on_chain
 from scripts.chaos.expectations import End, ends
 from scripts.chaos.faults import Breakage, inject
 from scripts.chaos.ground import TIMERS, Ground, GroundError
 from scripts.chaos.outcome import Complaint, Outcome, Times, Verdict
 from scripts.chaos.remains import remains_of
+from scripts.chaos.victims import parties
 from scripts.chaos.watch import NotReached, Told, Watch, until
 from scripts.devnet.process import ProcessError
 from soterone.chain.errors import ChainError
@@ -31,7 +32,16 @@ END_SECONDS = 150.0
 REST_SECONDS = 60.0
 _LAUNCH_SECONDS = 60.0
 _UNAVAILABLE = (502, 503, 504)
-_TROUBLE = (ClientError, GroundError, ProcessError, ChainError, SQLAlchemyError, httpx.HTTPError, OSError)
+_TROUBLE = (
+    ClientError,
+    GroundError,
+    ProcessError,
+    ChainError,
+    SQLAlchemyError,
+    httpx.HTTPError,
+    OSError,
+    RuntimeError,
+)
 """What a network that does not do its work makes calls raise."""
 
 
@@ -72,6 +82,8 @@ class _Run:
     def close(self) -> None:
         if self._watch is not None:
             self._watch.close()
+        if self._breakage is not None:
+            self._breakage.forget()
 
     def through(self) -> Outcome:
         cell = self._cell
@@ -90,9 +102,7 @@ class _Run:
         if not ended:
             return Outcome(cell, complaints=(Complaint(Verdict.STUCK, self._where(watch)),))
         self._await(lambda: self._at_rest(watch, query), REST_SECONDS)
-        facts = Facts(
-            self._ground, watch, query, self._ends(), tuple(self._victims(order)), before, self._baseline
-        )
+        facts = Facts(self._ground, watch, query, self._ends(), self._victims(), before, self._baseline)
         end = end_on_chain(watch)
         return Outcome(cell, describe(end) if end else "", self._times(watch), tuple(complaints_about(facts)))
 
@@ -126,40 +136,13 @@ class _Run:
 
     def _inject(self, order: QueryOrder) -> None:
         until_mended = self._cell.victim.is_agent or self._cell.victim in SERVICES
-        self._breakage = inject(
-            self._ground, self._cell.fault, self._parties(order), until_mended=until_mended
-        )
+        broken = parties(self._ground, self._cell, order)
+        self._breakage = inject(self._ground, self._cell.fault, broken, until_mended=until_mended)
 
-    def _parties(self, order: QueryOrder) -> list[str]:
-        """Return the names of those that break; MPC nodes and owners by their place in the order."""
-        name_of = self._ground.name_of
-        match self._cell.victim:
-            case Victim.OWNER:
-                return [name_of(order.owners[0])]
-            case Victim.LEADER:
-                return [name_of(order.mpcs[0])]
-            case Victim.MPC if self._cell.fault is Fault.PART:
-                return [name_of(node) for node in order.mpcs[1:]]
-            case Victim.MPC:
-                return [name_of(order.mpcs[1])]
-            case Victim.TWO_MPCS:
-                return [name_of(node) for node in order.mpcs[1:]]
-            case Victim.SPARE:
-                return [next(name for name, one in self._ground.network.agents.items()
-                             if one.role == "mpc" and one.account not in order.mpcs)]  # fmt: skip
-            case Victim.COORDINATOR if self._ground.postgres:
-                return list(self._ground.network.services)
-            case Victim.SENDER if self._cell.fault is Fault.KILL:
-                return [self._ground.leading_sender()]
-            case Victim.API | Victim.RPC | Victim.FOLLOWER | Victim.SENDER | Victim.RECONCILER:
-                of_two = (1,) if self._cell.fault is Fault.KILL else (1, 2)
-                return [f"{self._cell.victim}-{number}" for number in of_two]
-            case _:
-                return [self._cell.victim.value]
-
-    def _victims(self, order: QueryOrder) -> list[Account]:
+    def _victims(self) -> tuple[Account, ...]:
         agents = self._ground.network.agents
-        return [agents[name].account for name in self._parties(order) if name in agents]
+        broken = self._breakage.parties if self._breakage is not None else ()
+        return tuple(agents[name].account for name in broken if name in agents)
 
     def _ends(self) -> tuple[End, ...]:
         breakage = self._breakage
