@@ -1,5 +1,6 @@
 """Small pure parts at the coordinator's edges: wake-ups, endpoints, settings, text, streams."""
 
+import asyncio
 import tomllib
 from pathlib import Path
 
@@ -118,30 +119,45 @@ def test_honest_text_passes() -> None:
     check_text(scope("/a", b"x=%C3%A9"), '{"a": "é\\n\\t\\u00e9", "b": "שלום"}\n'.encode())  # type: ignore[arg-type]
 
 
-def test_a_stream_holds_a_bounded_number_of_messages() -> None:
-    stream = AgentStream(NODE)
+async def test_a_stream_holds_a_bounded_number_of_messages() -> None:
+    sent: list[pb.CoordinatorMessage] = []
+    unread = asyncio.Event()
+
+    async def write(message: pb.CoordinatorMessage) -> None:
+        await unread.wait()
+        sent.append(message)
+
+    stream = AgentStream(NODE, write)
     for _ in range(MAX_WAITING):
         stream.push(pb.CoordinatorMessage())
+    assert not stream.has_room
     with pytest.raises(TooMany):
         stream.push(pb.CoordinatorMessage())
-
-
-async def test_a_stream_tells_the_latest_acknowledgement_once() -> None:
-    stream = AgentStream(NODE)
-    for sequence in (1, 2, 3):
-        stream.acknowledge(sequence)
-    stream.end()
-    assert [message.ack.sequence async for message in stream.messages()] == [3]
+    unread.set()
+    while len(sent) < MAX_WAITING:
+        await asyncio.sleep(0)
+    assert stream.has_room
 
 
 async def test_the_newest_stream_replaces_the_older_and_only_itself_leaves() -> None:
-    streams = Streams()
-    with streams.open(NODE) as old:
-        with streams.open(NODE) as new:
-            assert streams.of(NODE) is new
-            with pytest.raises(ReplacedStream):
-                _ = [message async for message in old.messages()]
-        assert streams.of(NODE) is None
+    streams, opened = Streams(), asyncio.Event()
+
+    async def hold() -> None:
+        with streams.open(NODE, _unwritten):
+            opened.set()
+            await asyncio.Event().wait()
+
+    old = asyncio.create_task(hold())
+    await opened.wait()
+    with streams.open(NODE, _unwritten) as new:
+        with pytest.raises(ReplacedStream):
+            await old
+        assert streams.of(NODE) is new
+    assert streams.of(NODE) is None
+
+
+async def _unwritten(message: pb.CoordinatorMessage) -> None:
+    raise AssertionError(f"nobody sends here: {message}")
 
 
 def test_pseudonyms_differ_and_look_like_accounts() -> None:
