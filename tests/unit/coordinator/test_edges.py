@@ -121,11 +121,13 @@ def test_honest_text_passes() -> None:
 
 async def test_a_stream_holds_a_bounded_number_of_messages() -> None:
     sent: list[pb.CoordinatorMessage] = []
-    unread = asyncio.Event()
+    unread, read = asyncio.Event(), asyncio.Event()
 
     async def write(message: pb.CoordinatorMessage) -> None:
         await unread.wait()
         sent.append(message)
+        if len(sent) == MAX_WAITING:
+            read.set()
 
     stream = AgentStream(NODE, write)
     for _ in range(MAX_WAITING):
@@ -134,8 +136,7 @@ async def test_a_stream_holds_a_bounded_number_of_messages() -> None:
     with pytest.raises(TooMany):
         stream.push(pb.CoordinatorMessage())
     unread.set()
-    while len(sent) < MAX_WAITING:
-        await asyncio.sleep(0)
+    await read.wait()
     assert stream.has_room
 
 
