@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from scripts.chaos.endings import describe, end_of, repeated, same
 from scripts.chaos.expectations import DID_ITS_PART, End
 from scripts.chaos.ground import Ground
 from scripts.chaos.outcome import Complaint, Verdict
@@ -19,9 +19,6 @@ from soterone.chain.client import ChainClient
 from soterone.chain.events import (
     Event,
     MPCUpdated,
-    QueryCleanup,
-    QueryCompleted,
-    QueryDispatched,
     QueryFailed,
     QuerySettled,
     ReputationUpdated,
@@ -29,12 +26,10 @@ from soterone.chain.events import (
 from soterone.client.errors import ClientError
 from soterone.client.model import Model
 from soterone.client.query import Query
-from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
 from soterone.domain.reputation import Record
 
 _WEIGHT_TOLERANCE = 2e-3
-_ONCE = (QueryDispatched, QueryCleanup, QuerySettled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +51,17 @@ class Facts:
 def complaints_about(facts: Facts) -> list[Complaint]:
     """Return everything that is wrong."""
     events = facts.watch.chain_events()
-    end = _end_of(events)
-    fitting = [one for one in facts.ends if _same(one, end)]
+    end = end_of(events)
+    fitting = [one for one in facts.ends if same(one, end)]
     if not fitting:
         expected = " or ".join(describe(one) for one in facts.ends)
-        yield_wrong = f"it {describe(end) if end else 'has no end'}; expected: it {expected}"
-        return [Complaint(Verdict.WRONG, yield_wrong), *_consistency(facts, events, end)]
+        sentence = f"it {describe(end) if end else 'has no end'}; expected: it {expected}"
+        return [Complaint(Verdict.WRONG, sentence), *_consistency(facts, events, end)]
     return [*_consistency(facts, events, end), *_conduct(facts, events, fitting[0])]
 
 
-def describe(end: End) -> str:
-    """Return an end in words."""
-    if end.status == "completed":
-        return f"completed in generation {end.generation}"
-    return f"failed for reason {end.reason}" + (f" ({end.reason.name})" if end.reason else "")
-
-
-def end_on_chain(watch: Watch) -> End | None:
-    """Return how the query ended by the chain alone, None when it has not."""
-    return _end_of(watch.chain_events())
-
-
 def _consistency(facts: Facts, events: list[Event], end: End | None) -> Iterator[Complaint]:
-    yield from _twice(events)
+    yield from repeated(events)
     yield from _told_by_coordinator(facts, events, end)
     yield from _result(facts, end)
     yield from _agents(facts)
@@ -86,36 +69,6 @@ def _consistency(facts: Facts, events: list[Event], end: End | None) -> Iterator
         yield Complaint(Verdict.WRONG, f"left behind: {remains}")
     for contradiction in asyncio.run(_audited(facts.ground)):
         yield Complaint(Verdict.WRONG, f"the audit says: {contradiction}")
-
-
-def _end_of(events: Iterable[Event]) -> End | None:
-    for event in events:
-        if isinstance(event, QueryCompleted):
-            return End("completed", event.generation)
-        if isinstance(event, QueryFailed):
-            return End("failed", reason=FailureReason(event.reason))
-    return None
-
-
-def _same(expected: End, found: End | None) -> bool:
-    return found is not None and (expected.status, expected.generation, expected.reason) == (
-        found.status,
-        found.generation,
-        found.reason,
-    )
-
-
-def _twice(events: list[Event]) -> Iterator[Complaint]:
-    counted = Counter(type(event) for event in events)
-    for kind in _ONCE:
-        if counted[kind] != 1:
-            verdict = Verdict.DOUBLED if counted[kind] else Verdict.STUCK
-            yield Complaint(verdict, f"{kind.__name__} stands {counted[kind]} times on chain")
-    if counted[QueryCompleted] + counted[QueryFailed] > 1:
-        yield Complaint(Verdict.DOUBLED, "the query ended twice on chain")
-    generations = [event.generation for event in events if isinstance(event, MPCUpdated)]
-    if generations != list(range(1, len(generations) + 1)):
-        yield Complaint(Verdict.DOUBLED, f"MPCUpdated tells of the generations {generations}")
 
 
 def _told_by_coordinator(facts: Facts, events: list[Event], end: End | None) -> Iterator[Complaint]:

@@ -10,7 +10,8 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from scripts.chaos.cells import SERVICES, Cell, Fault, State
-from scripts.chaos.checks import Facts, bad_evidence, complaints_about, describe, end_on_chain
+from scripts.chaos.checks import Facts, bad_evidence, complaints_about
+from scripts.chaos.endings import describe, end_of
 from scripts.chaos.expectations import End, ends
 from scripts.chaos.faults import Breakage, inject
 from scripts.chaos.ground import TIMERS, Ground, GroundError
@@ -103,7 +104,7 @@ class _Run:
             return Outcome(cell, complaints=(Complaint(Verdict.STUCK, self._where(watch)),))
         self._await(lambda: self._at_rest(watch, query), REST_SECONDS)
         facts = Facts(self._ground, watch, query, self._ends(), self._victims(), before, self._baseline)
-        end = end_on_chain(watch)
+        end = end_of(watch.chain_events())
         return Outcome(cell, describe(end) if end else "", self._times(watch), tuple(complaints_about(facts)))
 
     def _watched(self, order: QueryOrder) -> Watch:
