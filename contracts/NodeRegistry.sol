@@ -133,6 +133,12 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
     }
 
     /// @inheritdoc INodeRegistry
+    function wordsOf(address[] calldata nodes) external view returns (NodeWord[] memory words) {
+        words = new NodeWord[](nodes.length);
+        for (uint256 i = 0; i < nodes.length; ++i) words[i] = _words[nodes[i]];
+    }
+
+    /// @inheritdoc INodeRegistry
     function eligibleOperators(
         address[] calldata nodes,
         uint8 role

@@ -46,6 +46,8 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     uint256 private constant MAX_PARTICIPANTS = 16;
     uint256 private constant WEEKLY_FEEDBACKS = 8;
     uint8 private constant HIGHEST_SEVERITY = 3;
+    /// @dev What an accusation that fell costs each who signed it.
+    uint8 private constant ACCUSER_SEVERITY = 1;
     /// @dev No credibility is as high: the sheet holds observations, not ratings.
     uint256 private constant OBSERVED = type(uint256).max;
 
@@ -132,17 +134,30 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     }
 
     /// @inheritdoc IReputationLedger
-    function penalise(address node, uint8 severity) external whenNotPaused onlyRole(PENALTY_ROLE) {
+    function penalise(
+        address node,
+        uint8 severity
+    ) external whenNotPaused onlyRole(PENALTY_ROLE) returns (uint40 added, uint32 epoch) {
         if (severity == 0 || severity > HIGHEST_SEVERITY) revert ReputationLedgerBadSeverity(severity);
-        if (REGISTRY.nodeOf(node).status == INodeRegistry.NodeStatus.None) revert ReputationLedgerUnknownNode(node);
+        (added, epoch) = (uint40(_penalise(node, severity)), uint32(_epoch()));
+        if (severity == HIGHEST_SEVERITY) _suspend(node);
+    }
+
+    /// @inheritdoc IReputationLedger
+    function reverse(
+        address node,
+        uint40 added,
+        uint32 epoch,
+        address[] calldata accusers
+    ) external onlyRole(PENALTY_ROLE) {
+        emit PenaltyReversed(node, added, epoch);
         Slot storage slot = _records[uint160(node)];
         uint256 record = slot.word;
-        record = _aged(record, uint160(node), _epoch());
-        emit NodePenalised(node, severity);
-        record = ReputationMath.penalise(record, _epoch(), ReputationMath.penaltyEvidence(severity));
-        slot.word = record;
-        _announce(uint160(node), 0);
-        if (severity == HIGHEST_SEVERITY) _suspend(node);
+        if (record != 0) {
+            slot.word = ReputationMath.takeBack(record, _epoch(), added, epoch);
+            _announce(uint160(node), 0);
+        }
+        for (uint256 i = 0; i < accusers.length; ++i) _penalise(accusers[i], ACCUSER_SEVERITY);
     }
 
     /// @inheritdoc IReputationLedger
@@ -206,6 +221,20 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
             ? ReputationMath.advance(record, _epoch())
             : ReputationMath.renew(record, _epoch(), incarnation);
         return uint32(ReputationMath.scoreOf(record));
+    }
+
+    /// @return added bad evidence, less than the severity's at the cap.
+    function _penalise(address node, uint8 severity) private returns (uint256 added) {
+        Slot storage slot = _records[uint160(node)];
+        uint256 record = slot.word;
+        if (record == 0 && REGISTRY.operatorOf(node) == address(0)) revert ReputationLedgerUnknownNode(node);
+        record = _aged(record, uint160(node), _epoch());
+        uint256 before = ReputationMath.badOf(record);
+        emit NodePenalised(node, severity);
+        record = ReputationMath.penalise(record, _epoch(), ReputationMath.penaltyEvidence(severity));
+        slot.word = record;
+        _announce(uint160(node), 0);
+        return ReputationMath.badOf(record) - before;
     }
 
     /// @dev The ledger lets no query have more than 16 participants.

@@ -25,6 +25,8 @@ TARGETS = {
     "settle_6": 125_000,
     "feedback_2_relayed": 72_000,
     "reputation_batch_10": 150_000,
+    "penalty_3": 95_000,
+    "penalty_5": 112_000,
 }
 
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {NodeWord} from "../libraries/NodeSlot.sol";
 import {IReputationLedger} from "./IReputationLedger.sol";
 
 /// @title Who takes part: accounts, operators, roles and the keys that peers pin.
@@ -122,6 +123,9 @@ interface INodeRegistry {
 
     /// @notice The operator of a node, zero when it was never registered; it stays readable after unregistration.
     function operatorOf(address node) external view returns (address);
+
+    /// @notice The slots of `nodes`, in order, for contracts that count their gas; NodeSlot reads them.
+    function wordsOf(address[] calldata nodes) external view returns (NodeWord[] memory);
 
     /// @notice As `eligibleOperators` for one node, whose operator must not be that of two others, whatever their status
     /// is by now; else reverts NodeRegistrySharedOperator.

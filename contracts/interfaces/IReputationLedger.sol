@@ -36,6 +36,8 @@ interface IReputationLedger {
     event ReputationUpdated(address indexed node, bytes32 indexed queryId, uint32 score, uint40 good, uint40 bad);
     event CredibilityUpdated(address indexed customer, uint32 credibility);
     event NodePenalised(address indexed node, uint8 severity);
+    /// @dev `added` of bad evidence, which a penalty of `epoch` had brought, is gone, as far as it had not decayed.
+    event PenaltyReversed(address indexed node, uint40 added, uint32 epoch);
 
     error ReputationLedgerZeroAddress();
     error ReputationLedgerZeroPeriod();
@@ -78,7 +80,13 @@ interface IReputationLedger {
 
     /// @notice PENALTY_ROLE: an upheld claim of severity 1, 2 or 3 adds 2, 8 or 32 of bad evidence, beside the limit of
     /// the epoch; 3 also suspends an active node, for which this contract needs the registry's SUSPENDER_ROLE.
-    function penalise(address node, uint8 severity) external;
+    /// @return added bad evidence that it brought, less than its due at the cap.
+    /// @return epoch the present one.
+    function penalise(address node, uint8 severity) external returns (uint40 added, uint32 epoch);
+
+    /// @notice PENALTY_ROLE: an upheld claim was wrong. Takes back what is left of what `penalise` said that it had added,
+    /// and penalises each accuser by severity 1. Lifts no suspension. Never paused.
+    function reverse(address node, uint40 added, uint32 epoch, address[] calldata accusers) external;
 
     /// @notice Anybody; the registry calls it when an account registers again: the good evidence and the tenure of its
     /// former incarnation end, the bad evidence stays. Does nothing when the record is of the present incarnation.

@@ -40,6 +40,8 @@ library ReputationMath {
     uint256 private constant LASTING = 0xffffffff000000000000000000000000ffff;
     /// @dev All but good evidence, birth and incarnation.
     uint256 private constant RENEWED = 0xffffffffffffffffff00000000ffffffffffffffffffffffff00ff;
+    /// @dev Good and bad evidence, in all and of this epoch.
+    uint256 private constant EVIDENCE = (uint256(type(uint80).max) << 176) | (uint256(type(uint64).max) << 16);
     /// @dev All but evidence and score.
     uint256 private constant CONTEXT = 0xffffffffffffffff00000000ffffffffffffffffffff;
 
@@ -176,6 +178,26 @@ library ReputationMath {
             uint256 bad = badOf(record) + b;
             if (bad > EVIDENCE_CAP) bad = EVIDENCE_CAP;
             return advance((record & ~(MASK_40 << BAD_SHIFT)) | (bad << BAD_SHIFT), epoch);
+        }
+    }
+
+    /// @notice Brings a record to `epoch` and takes back what is left of the bad evidence that a penalty added in
+    /// `addedEpoch`. In the same epoch it is undone to the last bit; later, bad evidence is within 3 units of what it were
+    /// had the penalty never been. A record that only the penalty began is the zero word again.
+    function takeBack(
+        uint256 record,
+        uint256 epoch,
+        uint256 added,
+        uint256 addedEpoch
+    ) internal pure returns (uint256) {
+        unchecked {
+            record = advance(record, epoch);
+            uint256 bad = badOf(record);
+            uint256 rest = decayBad(added, epoch - addedEpoch);
+            bad = bad > rest ? bad - rest : 0;
+            record = advance((record & ~(MASK_40 << BAD_SHIFT)) | (bad << BAD_SHIFT), epoch);
+            bool untouched = record & EVIDENCE == 0 && bornEpochOf(record) == addedEpoch;
+            return untouched ? 0 : record;
         }
     }
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
+
+/// @title The governor of the detectors' quorum: whatever it decides is public for a while before it holds.
+/// @notice It administers itself; nobody else grants its roles.
+contract Timelock is TimelockController {
+    constructor(
+        uint256 delaySeconds,
+        address[] memory proposers,
+        address[] memory executors
+    ) TimelockController(delaySeconds, proposers, executors, address(0)) {}
+}

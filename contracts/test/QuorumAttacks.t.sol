@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {DetectorQuorum} from "../DetectorQuorum.sol";
+import {IDetectorQuorum} from "../interfaces/IDetectorQuorum.sol";
+import {QuorumFixture} from "./QuorumFixture.sol";
+
+/// @title What must not make a claim.
+contract QuorumAttacksTest is QuorumFixture {
+    IDetectorQuorum.Accusation private _a;
+
+    function setUp() public override {
+        super.setUp();
+        nextEpoch();
+        _a = accuse(LIVENESS, 2);
+    }
+
+    function test_oneVoteTooFew() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, 0x0f);
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumTooFewVotes.selector, 4, 5));
+        quorum.uphold(_a, ballot);
+    }
+
+    function testFuzz_anyFiveUphold(uint256 seed) public {
+        uint256 signers = except(pair(seed));
+        (IDetectorQuorum.Ballot memory ballot, bytes32 claimId) = committed(_a, signers);
+        quorum.uphold(_a, ballot);
+        assertClaim(claimId, IDetectorQuorum.Status.Upheld);
+    }
+
+    /// @dev Whichever two they are: alone they are too few, and without them the five others are enough.
+    function testFuzz_twoColludersNeitherCondemnNorProtect(uint256 seed) public {
+        uint256 colluders = pair(seed);
+        (IDetectorQuorum.Ballot memory frame, bytes32[] memory framed) = votesOn(accuse(mpcs[1], LIVENESS, 3), colluders);
+        quorum.commitVotes(mpcs[1], framed);
+        IDetectorQuorum.Accusation memory plot = accuse(mpcs[1], LIVENESS, 3);
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, except(colluders));
+        expectRefusal(IDetectorQuorum.DetectorQuorumTooFewVotes.selector, abi.encodeCall(quorum.uphold, (plot, frame)));
+        quorum.uphold(_a, ballot);
+        assertEq(reputation.recordOf(accused).bad, 8e9, "condemned without them");
+        assertEq(reputation.recordOf(mpcs[1]).bad, 0, "not condemned by them");
+    }
+
+    function test_aVoteCopiedAfterTheRevealIsWorthless() public {
+        (IDetectorQuorum.Ballot memory honest, ) = committed(_a, 0x0f);
+        (IDetectorQuorum.Ballot memory late, ) = votesOn(_a, FIVE);
+        late.entries = honest.entries;
+        late.entries[4] = evidence(4);
+        _expectRefused(_a, late, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+        nextEpoch();
+        (, bytes32[] memory hashes) = votesOn(_a, FIVE);
+        quorum.commitVotes(accused, hashes);
+        vm.warp(clock - HOUR);
+        _expectRefused(_a, late, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+    }
+
+    function test_aCopiedCommitmentIsWorthless() public {
+        (, bytes32[] memory hashes) = votesOn(_a, 0x0f);
+        hashes[4] = hashes[0];
+        quorum.commitVotes(accused, hashes);
+        (IDetectorQuorum.Ballot memory ballot, ) = votesOn(_a, FIVE);
+        pass(HOUR);
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+    }
+
+    function test_theSameEvidenceCarriesOneClaim() public {
+        (IDetectorQuorum.Ballot memory ballot, bytes32 claimId) = committed(_a, FIVE);
+        quorum.uphold(_a, ballot);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IDetectorQuorum.DetectorQuorumWrongStatus.selector,
+                claimId,
+                IDetectorQuorum.Status.Upheld
+            )
+        );
+        quorum.uphold(_a, ballot);
+        IDetectorQuorum.Accusation memory other = _a;
+        other.kind = VERSION_KIND;
+        _expectRefused(other, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+        other = _a;
+        other.node = mpcs[1];
+        _expectRefused(other, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+        other = _a;
+        other.severity = 3;
+        _expectRefused(other, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+    }
+
+    function test_oneClaimANodeEpochAndKind() public {
+        (IDetectorQuorum.Ballot memory first, bytes32[] memory firstHashes) = votesOn(_a, FIVE);
+        (IDetectorQuorum.Ballot memory second, bytes32[] memory secondHashes) = votesOn(_a, 0x7c);
+        quorum.commitVotes(accused, firstHashes);
+        quorum.commitVotes(accused, secondHashes);
+        pass(HOUR);
+        quorum.uphold(_a, first);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IDetectorQuorum.DetectorQuorumAlreadyClaimed.selector,
+                accused,
+                _a.epoch,
+                LIVENESS
+            )
+        );
+        quorum.uphold(_a, second);
+    }
+
+    function test_twoKindsInOneEpoch() public {
+        IDetectorQuorum.Accusation memory other = accuse(VERSION_KIND, 1);
+        (IDetectorQuorum.Ballot memory second, bytes32[] memory hashes) = votesOn(other, FIVE);
+        quorum.commitVotes(accused, hashes);
+        (IDetectorQuorum.Ballot memory first, ) = committed(_a, FIVE);
+        quorum.uphold(_a, first);
+        quorum.uphold(other, second);
+        assertEq(reputation.recordOf(accused).bad, 10e9, "both");
+    }
+
+    function test_votesAreRevealedInTheNextEpochOnly() public {
+        (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(_a, FIVE);
+        quorum.commitVotes(accused, hashes);
+        vm.expectRevert(
+            abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumWrongEpoch.selector, _a.epoch, _a.epoch)
+        );
+        quorum.uphold(_a, ballot);
+        pass(2 * HOUR);
+        vm.expectRevert(
+            abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumWrongEpoch.selector, _a.epoch, _a.epoch + 2)
+        );
+        quorum.uphold(_a, ballot);
+    }
+
+    function test_aRemovedDetectorsPendingVoteCountsNoMore() public {
+        address[] memory panel = quorum.panelOf(accused, _a.epoch);
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        _removeNow(panel[1]);
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumNotSeated.selector, panel[1]));
+        quorum.uphold(_a, ballot);
+    }
+
+    function test_othersVotesOutliveARemoval() public {
+        address[] memory panel = quorum.panelOf(accused, _a.epoch);
+        (IDetectorQuorum.Ballot memory ballot, bytes32 claimId) = committed(_a, FIVE);
+        _removeNow(panel[6]);
+        quorum.uphold(_a, ballot);
+        assertClaim(claimId, IDetectorQuorum.Status.Upheld);
+    }
+
+    function test_theOldSetIsWorthNothingAfterRotation() public {
+        address[] memory panel = quorum.panelOf(accused, _a.epoch);
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        address[] memory fresh = newNodes(5000, 16, DETECTOR);
+        vm.prank(address(governor));
+        quorum.rotate(detectors, fresh);
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumNotSeated.selector, panel[0]));
+        quorum.uphold(_a, ballot);
+    }
+
+    function test_whoLeftOrWasSuspendedCastsNoVote() public {
+        address[] memory panel = quorum.panelOf(accused, _a.epoch);
+        unregister(panel[0], 1);
+        registry.grantRole(registry.SUSPENDER_ROLE(), address(this));
+        registry.setSuspended(panel[1], true);
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, 0x7f);
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+    }
+
+    function test_whoCameBackUnderAnotherOperatorCastsNoVote() public {
+        address[] memory panel = quorum.panelOf(accused, _a.epoch);
+        unregister(panel[0], 1);
+        register(registration(panel[0], mpcs[5], DETECTOR, 2));
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+    }
+
+    function test_unsortedAndDuplicateSignersAreRefused() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        bytes memory sorted = ballot.signatures;
+        ballot.signatures = bytes.concat(slice(sorted, 65, 65), slice(sorted, 0, 65), slice(sorted, 130, 195));
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+        ballot.signatures = bytes.concat(slice(sorted, 0, 65), slice(sorted, 0, 260));
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+    }
+
+    function test_malleableAndShortSignaturesAreRefused() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        bytes memory good = ballot.signatures;
+        ballot.signatures = bytes.concat(flipped(slice(good, 0, 65)), slice(good, 65, 260));
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumBadSignature.selector);
+        ballot.signatures = bytes.concat(slice(good, 0, 64), slice(good, 65, 260));
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumBadBallot.selector);
+        ballot.signatures = bytes.concat(new bytes(65), slice(good, 65, 260));
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumBadSignature.selector);
+    }
+
+    function test_ballotsThatDoNotFitAreRefused() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        ballot.signers = 0x8f;
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumBadBallot.selector);
+        ballot.signers = uint16(FIVE);
+        ballot.measurements = new IDetectorQuorum.Measurement[](5);
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumBadBallot.selector);
+        ballot.measurements = new IDetectorQuorum.Measurement[](0);
+        ballot.entries = new bytes32[](4);
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumBadBallot.selector);
+    }
+
+    function test_commitmentsNeedTheWholePanelAndAKnownNode() public {
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumWrongPanelSize.selector, 6, 7));
+        quorum.commitVotes(accused, new bytes32[](6));
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumUnknownNode.selector, address(0xbad)));
+        quorum.commitVotes(address(0xbad), new bytes32[](7));
+        bytes32 commitment = quorum.commitVotes(accused, new bytes32[](7));
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumAlreadyCommitted.selector, commitment));
+        quorum.commitVotes(accused, new bytes32[](7));
+    }
+
+    function test_replayOnAnotherChainOrContract() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        vm.chainId(1);
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+        vm.chainId(31337);
+        DetectorQuorum twin = new DetectorQuorum(registry, reputation, governor, DELAY, uint32(HOUR), terms());
+        expectRefusalBy(
+            address(twin),
+            IDetectorQuorum.DetectorQuorumNotCommitted.selector,
+            abi.encodeCall(quorum.uphold, (_a, ballot))
+        );
+    }
+
+    function test_replayInAnotherEpochOrIncarnation() public {
+        (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(_a, FIVE);
+        nextEpoch();
+        quorum.commitVotes(accused, hashes);
+        pass(HOUR);
+        IDetectorQuorum.Accusation memory later = _a;
+        later.epoch = _a.epoch + 1;
+        _expectRefused(later, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+        later.incarnation = 2;
+        _expectRefused(later, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+    }
+
+    function test_leavingDoesNotEscape() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        unregister(accused, 1);
+        register(registration(accused, mpcs[5], MPC, 2));
+        quorum.uphold(_a, ballot);
+        assertEq(reputation.recordOf(accused).bad, 8e9, "the account answers");
+    }
+
+    /// @dev Whoever gets a judge recused by taking its operator changes no other seat of the panel.
+    function test_anOperatorChangesOnlyItsOwnSeat() public {
+        address[] memory before = quorum.panelOf(accused, _a.epoch);
+        address judge = before[2];
+        unregister(accused, 1);
+        register(registration(accused, judge, MPC, 2));
+        address[] memory panel = quorum.panelOf(accused, _a.epoch);
+        uint256 same;
+        for (uint256 i = 0; i < 7; ++i) {
+            assertTrue(panel[i] != judge, "recused");
+            for (uint256 j = 0; j < 7; ++j) if (panel[i] == before[j]) ++same;
+        }
+        assertEq(same, 6, "the others stay");
+    }
+
+    function test_severityAboveItsKindsIsRefused() public {
+        IDetectorQuorum.Accusation[3] memory bad = [accuse(LIVENESS, 0), accuse(3, 3), accuse(200, 1)];
+        (bad[1].kind, bad[1].severity) = (6, 2);
+        for (uint256 i = 0; i < 3; ++i) {
+            nextEpoch();
+            bad[i].epoch = present();
+            (IDetectorQuorum.Ballot memory ballot, ) = committed(bad[i], FIVE);
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    IDetectorQuorum.DetectorQuorumBadSeverity.selector,
+                    bad[i].kind,
+                    bad[i].severity
+                )
+            );
+            quorum.uphold(bad[i], ballot);
+        }
+    }
+
+    function test_theLedgersPauseStopsNewClaims() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        reputation.pause();
+        vm.expectRevert(abi.encodeWithSignature("EnforcedPause()"));
+        quorum.uphold(_a, ballot);
+    }
+
+    function _removeNow(address detector) private {
+        address[] memory removed = new address[](1);
+        removed[0] = detector;
+        vm.prank(address(governor));
+        quorum.rotate(removed, new address[](0));
+    }
+
+    function _expectRefused(
+        IDetectorQuorum.Accusation memory a,
+        IDetectorQuorum.Ballot memory ballot,
+        bytes4 selector
+    ) private {
+        expectRefusal(selector, abi.encodeCall(quorum.uphold, (a, ballot)));
+    }
+
+    function pair(uint256 seed) private pure returns (uint256) {
+        uint256 first = seed % 7;
+        uint256 second = (first + 1 + ((seed >> 8) % 6)) % 7;
+        return (1 << first) | (1 << second);
+    }
+
+    function except(uint256 some) private pure returns (uint256) {
+        return 0x7f ^ some;
+    }
+}
