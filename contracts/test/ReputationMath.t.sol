@@ -23,6 +23,25 @@ contract ReputationMathTest is Suite {
         assertLe(_distance(twice, ReputationMath.decayBad(value, a + b)), 2, "bad");
     }
 
+    /// @dev Whatever came before, between and after, and however late.
+    function testFuzz_reversalTakesBackWhatIsLeft(uint256 bad, uint256 sigma, uint256 a, uint256 b) public pure {
+        (bad, a, b) = (bound(bad, 0, 100e9), bound(a, 0, 200), bound(b, 0, 200));
+        uint256 spared = ReputationMath.penalise(ReputationMath.newborn(1000, 1), 1000, bad);
+        spared = ReputationMath.observe(spared, 1000, 3e9, 0);
+        uint256 reversed = ReputationMath.penalise(spared, 1000, bound(sigma, 1, 32e9));
+        uint256 added = ReputationMath.badOf(reversed) - ReputationMath.badOf(spared);
+        assertEq(ReputationMath.takeBack(reversed, 1000, added, 1000), spared, "at once: to the bit");
+        (spared, reversed) = (_later(spared, 1000 + a), _later(reversed, 1000 + a));
+        reversed = ReputationMath.takeBack(reversed, 1000 + a + b, added, 1000);
+        spared = ReputationMath.advance(spared, 1000 + a + b);
+        assertLe(_distance(ReputationMath.badOf(reversed), ReputationMath.badOf(spared)), 3, "within three units");
+        assertEq(ReputationMath.goodOf(reversed), ReputationMath.goodOf(spared), "good is untouched");
+    }
+
+    function _later(uint256 record, uint256 epoch) private pure returns (uint256) {
+        return ReputationMath.observe(ReputationMath.age(record, epoch), epoch, 1e9, 3e9);
+    }
+
     function testFuzz_decayNeverGrows(uint256 value, uint256 a) public pure {
         (value, a) = (bound(value, 0, CAP), bound(a, 0, 5000));
         assertLe(ReputationMath.decayGood(value, a), value, "good");
