@@ -5,7 +5,7 @@ listens, that moment stands still. Whoever notices that a service has been deaf,
 who was online more time. Only the database's clock counts; where it was set anew, a fresh window begins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from sqlalchemy import (
@@ -38,6 +38,11 @@ GAP_SECONDS = 1.0
 RETURN_PATIENCES = 3
 """How many patiences everybody gets after a deafness: thousands come back at once, and some to a process that is
 stopped. A heartbeat ends it."""
+
+CUT_OFF_NODES = 3
+"""So many nodes do not die in the same moment: when all that a service heard fall silent, it is the one cut off."""
+
+CUT_OFF_INTERVALS = 1.5
 
 _LEASES = select(col(ListeningLease.service), col(ListeningLease.heard_at))
 
@@ -106,6 +111,15 @@ async def listen(session: AsyncSession, service: str, patience_seconds: float) -
         await session.execute(delete(ListeningLease).where(col(ListeningLease.service).in_(deaf)))
     await session.merge(ListeningLease(service=service, heard_at=now))
     return bool(deaf or not leases)
+
+
+def is_cut_off(
+    heard_at: Collection[float], now: float, interval_seconds: float, patience_seconds: float
+) -> bool:
+    """Say whether everybody whom a service heard until lately fell silent together; times are of one monotonic clock."""
+    latest = max(heard_at, default=now)
+    lately = sum(latest - heard < patience_seconds for heard in heard_at)
+    return lately >= CUT_OFF_NODES and now - latest > CUT_OFF_INTERVALS * interval_seconds
 
 
 async def forget(session: AsyncSession, account: str) -> None:

@@ -20,7 +20,8 @@ _log = structlog.get_logger()
 class HeartbeatWriter:
     """One loop a process. It also holds the listening lease, which says that somebody listens.
 
-    The lease is renewed by the transactions of the heartbeats: a service that cannot write holds none.
+    The lease is renewed by the transactions of the heartbeats: a service that cannot write holds none, nor does
+    one that is cut off from the nodes.
     """
 
     def __init__(self, context: Context) -> None:
@@ -28,6 +29,7 @@ class HeartbeatWriter:
         self._service = f"rpc-{secrets.token_hex(6)}"
         self._pending: dict[asyncio.Future[None], Beat] = {}
         self._renewed = 0.0
+        self._heard: dict[str, float] = {}
 
     async def keep(self, beat: Beat) -> None:
         """Return once the heartbeat is durable. Whoever stops waiting before takes it back."""
@@ -50,7 +52,8 @@ class HeartbeatWriter:
         started = time.monotonic()
         renew = started - self._renewed >= liveness.LEASE_RENEWAL_SECONDS
         batch, self._pending = _awaited(self._pending), {}
-        if not batch and not renew:
+        self._heard |= dict.fromkeys((beat.account for beat in batch.values()), started)
+        if not batch and (not renew or self._is_cut_off(started)):
             return
         try:
             await self._write(batch.values(), renew)
@@ -64,6 +67,12 @@ class HeartbeatWriter:
                 durable.set_result(None)
         self._context.metrics.heartbeats.inc(len(batch))
         self._context.metrics.heartbeat_batch_seconds.observe(time.monotonic() - started)
+
+    def _is_cut_off(self, now: float) -> bool:
+        settings = self._context.settings
+        return liveness.is_cut_off(
+            self._heard.values(), now, settings.heartbeat_interval_seconds, settings.patience_seconds
+        )
 
     async def _write(self, beats: Collection[Beat], renew: bool) -> None:
         patience = self._context.settings.patience_seconds
