@@ -116,7 +116,7 @@ async def listen(session: AsyncSession, service: str, patience_seconds: float) -
 def is_cut_off(
     heard_at: Collection[float], now: float, interval_seconds: float, patience_seconds: float
 ) -> bool:
-    """Say whether everybody whom a service heard until lately fell silent together; times are of one monotonic clock."""
+    """Say whether everybody whom a service heard until lately fell silent together, by one monotonic clock."""
     latest = max(heard_at, default=now)
     lately = sum(latest - heard < patience_seconds for heard in heard_at)
     return lately >= CUT_OFF_NODES and now - latest > CUT_OFF_INTERVALS * interval_seconds
