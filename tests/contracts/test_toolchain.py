@@ -1,4 +1,4 @@
-"""The committed artifacts are the compiler's, the Solidity suites pass, and no operation costs more than it may."""
+"""The committed artifacts are the compiler's, and no operation costs more than it may."""
 
 import json
 import os
@@ -29,12 +29,6 @@ def test_artifacts_are_what_the_compiler_makes_without_a_warning() -> None:
     result = run("node", "scripts/compile_contracts.mjs", "--check")
     assert result.returncode == 0, result.stderr
     assert not result.stderr
-
-
-def test_solidity_suites_pass() -> None:
-    result = run("npm", "test", "--silent")
-    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
-    assert "NodeRegistryTest" in result.stdout
 
 
 def test_gas_stays_within_committed_figures_and_targets() -> None:
