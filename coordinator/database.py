@@ -17,6 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 from coordinator.database_errors import BadDatabaseUrl, away, raise_away
+from coordinator.sqlite_connection import ReleasingConnection
 
 _FAILOVER_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.05, 0.5
@@ -78,7 +79,7 @@ class Database:
             pool_size=8,
             max_overflow=8,
             pool_pre_ping=not self.is_sqlite,
-            connect_args={} if self.is_sqlite else _POSTGRESQL,
+            connect_args={"factory": ReleasingConnection} if self.is_sqlite else _POSTGRESQL,
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._writer = asyncio.Lock()
