@@ -17,8 +17,8 @@ from scripts.chaos.cells import Fault
 from scripts.chaos.ground import Ground
 from scripts.chaos.namespaces import Namespaces
 
-AWAY_SECONDS = 12.0
-"""How long a stop, a cut or the death of infrastructure lasts: twice what makes an agent count as dead."""
+AWAY_SECONDS = 10.0
+"""How long a stop, a cut or the death of infrastructure lasts: well over the 6 s that make an agent count as dead."""
 
 _REORG_BLOCKS = 4
 
