@@ -20,7 +20,9 @@ FAILED = "failed"
 """The file that marks a network in which something failed, or that was interrupted."""
 
 
-def run_cells(cells: Sequence[Cell], place: Path, *, with_cuts: bool, keep: bool) -> Iterator[Outcome]:
+def run_cells(
+    cells: Sequence[Cell], place: Path, *, with_cuts: bool, keep: bool, away_seconds: float
+) -> Iterator[Outcome]:
     """Yield the outcome of each cell in turn. Networks live under `place`; those without a failure go unless `keep`."""
     number = 0
     for _, group in groupby(cells, lambda cell: cell.postgres):
@@ -28,17 +30,19 @@ def run_cells(cells: Sequence[Cell], place: Path, *, with_cuts: bool, keep: bool
         while waiting:
             number += 1
             folder = place / f"network-{number}"
-            run = yield from _in_one_network(waiting, folder, with_cuts=with_cuts)
+            folder.mkdir(parents=True)
+            namespaces = Namespaces() if with_cuts else None
+            run = yield from _in_one_network(
+                waiting, Ground(folder, namespaces, waiting[0].postgres, away_seconds)
+            )
             if not keep and not (folder / FAILED).exists():
                 shutil.rmtree(folder)
             waiting = waiting[run:]
 
 
-def _in_one_network(cells: Sequence[Cell], folder: Path, *, with_cuts: bool) -> Generator[Outcome, None, int]:
+def _in_one_network(cells: Sequence[Cell], ground: Ground) -> Generator[Outcome, None, int]:
     """Run cells until one fails; returns how many were run. A failure leaves a mark in the network's folder."""
-    folder.mkdir(parents=True)
-    ground = Ground(folder, Namespaces() if with_cuts else None, cells[0].postgres)
-    (folder / FAILED).touch()
+    (ground.folder / FAILED).touch()
     try:
         try:
             ground.start()
@@ -50,14 +54,14 @@ def _in_one_network(cells: Sequence[Cell], folder: Path, *, with_cuts: bool) -> 
             )
             return 1
         for number, cell in enumerate(cells, 1):
-            if cell.fault in NETWORK_FAULTS and not with_cuts:
+            if cell.fault in NETWORK_FAULTS and ground.namespaces is None:
                 yield Outcome(cell, skipped="no network namespaces here, so no link can be cut")
                 continue
             outcome = runner.run(cell)
             yield outcome
             if outcome.verdict is not Verdict.OK:
                 return number
-        (folder / FAILED).unlink()
+        (ground.folder / FAILED).unlink()
         return len(cells)
     finally:
         ground.stop()

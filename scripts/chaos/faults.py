@@ -17,9 +17,6 @@ from scripts.chaos.cells import Fault
 from scripts.chaos.ground import Ground
 from scripts.chaos.namespaces import Namespaces
 
-AWAY_SECONDS = 10.0
-"""How long a stop, a cut or the death of infrastructure lasts: well over the 6 s that make an agent count as dead."""
-
 _REORG_BLOCKS = 4
 
 
@@ -39,7 +36,7 @@ class Breakage:
     def outlast(self) -> None:
         """Wait until the fault has lasted as long as it should, then mend it."""
         if self.fault not in (Fault.RESTART, Fault.REORG):
-            time.sleep(max(0.0, self.at + AWAY_SECONDS - time.time()))
+            time.sleep(max(0.0, self.at + self.ground.away_seconds - time.time()))
         self.mend()
 
     def mend(self) -> None:
@@ -79,7 +76,7 @@ class Breakage:
 
 
 def inject(ground: Ground, fault: Fault, parties: Sequence[str], *, until_mended: bool) -> Breakage:
-    """Break the parties now. They come back by themselves after `AWAY_SECONDS` unless `until_mended`."""
+    """Break the parties now. They come back by themselves after a while unless `until_mended`."""
     breakage = Breakage(ground, fault, tuple(parties))
     if fault is Fault.PART:
         _namespaces(ground).part(*parties)
@@ -89,7 +86,7 @@ def inject(ground: Ground, fault: Fault, parties: Sequence[str], *, until_mended
     if fault in (Fault.RESTART, Fault.REORG):
         breakage.mend()
     elif fault is not Fault.KILL or not until_mended:
-        breakage.mend_after(AWAY_SECONDS)
+        breakage.mend_after(ground.away_seconds)
     return breakage
 
 
