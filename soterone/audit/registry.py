@@ -19,6 +19,7 @@ class RegistryReplay:
     """Nodes by account, and what no honest registry would have emitted."""
 
     nodes: dict[Account, NodeRecord] = field(default_factory=dict)
+    suspended: set[Account] = field(default_factory=set)
     contradictions: list[str] = field(default_factory=list)
 
     def apply(self, event: Event) -> None:
@@ -32,11 +33,9 @@ class RegistryReplay:
                     event.node, roles=Role(event.roles), version=event.version, commitment=commitment
                 )
             case NodeUnregistered():
-                self._change(event.node, status=NodeStatus.GONE, commitment=_GONE)
+                self._change(event.node, roles=Role(0), version=0, status=NodeStatus.GONE, commitment=_GONE)
             case NodeSuspended():
-                self._change(
-                    event.node, status=NodeStatus.SUSPENDED if event.suspended else NodeStatus.ACTIVE
-                )
+                self._suspend(event)
 
     def _register(self, event: NodeRegistered) -> None:
         before = self.nodes.get(event.node)
@@ -47,8 +46,26 @@ class RegistryReplay:
             )
         commitment = commit(event.tls_key_hash, event.profile_hash, 1)
         self.nodes[event.node] = NodeRecord(
-            event.operator, Role(event.roles), event.version, NodeStatus.ACTIVE, event.incarnation, commitment
+            event.operator,
+            Role(event.roles),
+            event.version,
+            self._status(event.node),
+            event.incarnation,
+            commitment,
         )
+
+    def _suspend(self, event: NodeSuspended) -> None:
+        """A suspension outlives the node's leaving and counts for its next incarnation too."""
+        before = self.nodes.get(event.node)
+        if before is None or (event.node in self.suspended) == event.suspended:
+            self.contradictions.append(f"{event.node} was suspended or readmitted out of turn")
+            return
+        self.suspended ^= {event.node}
+        if before.status is not NodeStatus.GONE:
+            self.nodes[event.node] = replace(before, status=self._status(event.node))
+
+    def _status(self, node: Account) -> NodeStatus:
+        return NodeStatus.SUSPENDED if node in self.suspended else NodeStatus.ACTIVE
 
     def _change(self, node: Account, **changes: object) -> None:
         before = self.nodes.get(node)

@@ -1,6 +1,7 @@
 """The audit of an honest chain, of a chain whose storage was falsified, and through RPCs that lie."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest_asyncio
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from fixtures.chain import Anvil
-from nodes import dispatched, domain, mined, soon
+from nodes import dispatched, domain, mined, registering, registration, soon
 
 from soterone.audit.auditor import audit
 from soterone.audit.report import Report
@@ -18,9 +19,10 @@ from soterone.chain.codec import event_codecs
 from soterone.chain.json_rpc import JsonRpc
 from soterone.chain.openings import result_hash
 from soterone.crypto.accounts import Signer
-from soterone.crypto.messages import Feedback, sign
+from soterone.crypto.messages import Feedback, Unregistration, sign
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import QueryId, hash_bytes
+from soterone.domain.roles import Role
 
 SHARES = (b"\x01" * 32, b"\x02" * 32, b"\x03" * 32)
 
@@ -59,6 +61,20 @@ async def test_an_honest_chain_agrees_with_itself(own_chain: ChainClient, query:
     assert examined["queries keep the lifecycle"] == 3
     assert examined["scores follow the formula"] == 8
     assert examined["the registry holds what was announced"] == 5
+
+
+async def test_a_node_that_left_and_one_that_came_back_agree_too(
+    own_chain: ChainClient, coordinator_signer: Signer, signers: list[Signer]
+) -> None:
+    calls, registry = CallBuilder(own_chain.contracts.addresses), domain(own_chain, "NodeRegistry")
+    for node in signers[:2]:
+        await mined(own_chain, coordinator_signer, registering(own_chain, node, Role.MPC_NODE))
+        leaving = Unregistration(node.account, 1, soon())
+        await mined(own_chain, coordinator_signer, calls.unregister(leaving, sign(node, registry, leaving)))
+    back = replace(registration(signers[1].account, Role.MPC_NODE), incarnation=2)
+    await mined(own_chain, coordinator_signer, calls.register(back, sign(signers[1], registry, back)))
+    report = await audit(own_chain)
+    assert report.ok, complaints(report)
 
 
 async def test_falsified_storage_is_caught(own_anvil: Anvil, own_chain: ChainClient, query: QueryId) -> None:

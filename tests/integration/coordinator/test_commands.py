@@ -21,7 +21,7 @@ from soterone.chain.deployment import Deployment
 PROGRAM = Path(sys.executable).parent / "soter-coordinator"
 MEMORY_LIMIT_BYTES = 200 * 2**20
 START_SECONDS = 120
-STOP_SECONDS = 2.0
+STOP_SECONDS = 10.0
 
 
 def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -97,16 +97,11 @@ def test_serving_small(served: Served) -> None:
 
 
 def test_ending_soon(folder: Path) -> None:
-    """The best of three: other tests may hold the processor for a while."""
-    seconds = []
-    for _ in range(3):
-        with Served(folder) as served:
-            status, taken = served.stop()
-        assert status == 0
-        seconds.append(taken)
-        if taken <= STOP_SECONDS:
-            return
-    raise AssertionError(seconds)
+    """Open streams get a second to finish; nothing waits for longer."""
+    with Served(folder) as served:
+        status, taken = served.stop()
+    assert status == 0
+    assert taken <= STOP_SECONDS
 
 
 def test_ctrl_c_ends_it_too(served: Served) -> None:
