@@ -7,11 +7,10 @@ from node_agent.sessions.order import Order, OrderRefusedError, Replacement
 from node_agent.sessions.ports import Chain
 from soterone.chain.errors import ChainError, UnknownBlockError
 from soterone.chain.records import Block
-from soterone.domain.candidates import Candidate, TooFewCandidatesError, successor
+from soterone.domain.candidates import MOST_CANDIDATES, Candidate, TooFewCandidatesError, successor
 from soterone.domain.ids import Account, hash_bytes
-from soterone.domain.reputation import Record, lower_bound
+from soterone.domain.reputation import Record
 
-MOST_CANDIDATES = 16
 DRAW_PATIENCE_SECONDS = 60.0
 """How long this node's RPC may lack the state of the seed block before the node gives up."""
 
@@ -73,6 +72,4 @@ async def _drawn(
 
 async def _candidate(chain: Chain, node: Account, block: Block, epoch: int) -> Candidate:
     known, kept = await asyncio.gather(chain.node_of(node, block.number), chain.record_of(node, block.number))
-    record = Record(*kept)
-    bound = lower_bound(record, max(epoch, record.last_epoch))
-    return Candidate(node, known.operator, known.version, bound, record.last_epoch == 0)
+    return Candidate.of_record(node, known.operator, known.version, Record(*kept), epoch)
