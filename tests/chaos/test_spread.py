@@ -1,4 +1,4 @@
-"""A spread of the chaos matrix: every victim and every fault, in one network. `make chaos` runs all of it."""
+"""A spread of the chaos matrix over PostgreSQL, in one network while nothing fails. `make chaos` runs all of it."""
 
 import json
 import os
