@@ -14,11 +14,14 @@ from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.lifecycle import Stage
 from soterone.domain.roles import Role
 
+_RENEWAL_SECONDS = 600
+"""A complaint with a deadline so much later takes the place of the one before: the chain takes it for longer."""
+
 
 async def record_loss(context: Context, node: Account, notice: LossNotice) -> None:
     """Keep a participant's complaint about an MPC node of the present trio; the reconciler decides what follows.
 
-    The same again changes nothing; only a later `unlinked` replaces what the node said before.
+    The same again changes nothing; `unlinked`, or a much later deadline, replaces what the node said before.
     """
     async with context.database.transaction() as session:
         query, participant = await part_of(session, notice.query_id, node, lock=True)
@@ -44,16 +47,22 @@ async def _check_lost(session: AsyncSession, node: Account, notice: LossNotice) 
         )
 
 
+def _says_more(notice: LossNotice, known: LossComplaint) -> bool:
+    """Whether a complaint is of another kind, or can be shown to the chain for a good while longer."""
+    longer = notice.deadline >= known.deadline + _RENEWAL_SECONDS
+    return longer or (notice.unlinked and not known.unlinked)
+
+
 async def _keep(session: AsyncSession, node: Account, notice: LossNotice) -> bool:
     known = await session.get(LossComplaint, (notice.query_id, notice.generation, node, notice.lost))
-    if known is not None and (known.unlinked or not notice.unlinked):
+    if known is not None and not _says_more(notice, known):
         return False
     row = LossComplaint(
         query_id=notice.query_id,
         generation=notice.generation,
         reporter=node,
         lost=notice.lost,
-        unlinked=notice.unlinked,
+        unlinked=notice.unlinked or (known is not None and known.unlinked),
         deadline=notice.deadline,
         signature=f"0x{notice.signature.hex()}",
         reported_at=await repository.now(session),

@@ -62,9 +62,8 @@ async def _end(session: AsyncSession, calls: CallBuilder, query: Query) -> None:
     elif query.dispatched_at is not None:
         opening = opening_of(query, await repository.participants_of(session, query.id))
         key = outbox.key(query.id, Announcement.FAIL, query.generation)
-        if await outbox.enqueue(
-            session, key, calls.fail(QueryId(query.id), opening, FailureReason.QUARANTINED)
-        ):
+        call = calls.fail(QueryId(query.id), opening, FailureReason.QUARANTINED)
+        if await outbox.enqueue_anew(session, key, call, _LONGEST_PAUSE_SECONDS):
             query.announced_reason, query.failure_sentence = int(FailureReason.QUARANTINED), _SENTENCE
             told = {"reason": query.announced_reason, "sentence": _SENTENCE, "node": None}
             await repository.add_event(session, query.id, "failing", told)

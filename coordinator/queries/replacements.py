@@ -93,7 +93,7 @@ async def withdraw(session: AsyncSession, situation: Situation) -> str:
 async def draw(session: AsyncSession, situation: Situation, seed: Seed, calls: CallBuilder) -> str:
     """Draw the successor of the open loss, reserve it and write its announcement; note when nobody can follow."""
     query, row = situation.query, situation.open_replacement
-    if row is None:
+    if row is None or row.seed_block != seed.block.number:
         return ""
     if row.successor is not None:
         await resources.release_node(session, query.id, row.successor)

@@ -76,9 +76,9 @@ def choose(held: Mapping[Account, Sequence[Checkpoint]], mpcs: Sequence[Account]
 
     `mpcs` stand by rank. Pure: equal arguments give equal answers.
     """
-    known = {checkpoint for mpc in mpcs for checkpoint in held.get(mpc, ())}
-    for checkpoint in sorted(known, reverse=True):
-        holders = [mpc for mpc in mpcs if checkpoint in held.get(mpc, ())]
+    sets = {mpc: frozenset(held.get(mpc, ())) for mpc in mpcs}
+    for checkpoint in sorted(frozenset().union(*sets.values()), reverse=True):
+        holders = [mpc for mpc in mpcs if checkpoint in sets[mpc]]
         if len(holders) == len(mpcs):
             return Resume(checkpoint)
         if len(holders) >= HOLDERS_NEEDED:

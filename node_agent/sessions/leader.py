@@ -18,10 +18,10 @@ from node_agent.peers.client import Peers
 from node_agent.peers.errors import PeerRefusalError
 from node_agent.sessions.attempt import Ended
 from node_agent.sessions.backoff import Backoff
-from node_agent.sessions.checkpoints import Checkpoint, choose
+from node_agent.sessions.checkpoints import KEPT, Checkpoint, choose
 from node_agent.sessions.order import Order
 from node_agent.sessions.states import MAX_ATTEMPTS, UNLINKED_TRIES, Fence
-from soterone.crypto.accounts import account
+from soterone.crypto.accounts import account, account_bytes
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
 from soterone.rpc.generated.peer_pb2 import EngineAddress, JoinReply, Resume
@@ -175,20 +175,28 @@ async def _join(
     """Knock until a peer joins. An MPC node that does not is complained of, and may then be replaced."""
     complain_at = clock() + patience_seconds
     for wait in KNOCKING.waits():
+        why = "what it answers is not of its own, or names more checkpoints than anybody keeps"
         try:
-            return await session.peers.join(peer, fence)
+            reply = await session.peers.join(peer, fence)
+            if _is_credible(reply, peer):
+                return reply
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
                 raise PeerEndedError(f"The node {peer} takes no part: {error.details()}") from error
             if error.code() is grpc.StatusCode.ABORTED:
                 await _require_behind(session.peers, peer, fence)
-            if clock() > complain_at:
-                complain_at = clock() + patience_seconds
-                log.warning("peer does not join", peer=peer, why=error.details())
-                if peer in session.order.mpcs:
-                    session.report_loss(peer, True)
+            why = error.details() or error.code().name
+        if clock() > complain_at:
+            complain_at = clock() + patience_seconds
+            log.warning("peer does not join", peer=peer, why=why)
+            if peer in session.order.mpcs:
+                session.report_loss(peer, True)
         await asyncio.sleep(wait)
     raise AssertionError("waits never end")
+
+
+def _is_credible(reply: JoinReply, peer: Account) -> bool:
+    return reply.engine.account == account_bytes(peer) and len(reply.checkpoints) <= KEPT
 
 
 async def _require_behind(peers: Peers, peer: Account, fence: Fence) -> None:

@@ -300,7 +300,8 @@ def _failure(facts: QueryFacts, dispatched_at: float, now: float) -> AnnounceFai
 
 def _explained(facts: QueryFacts, report: ReportedFailure, now: float) -> bool:
     """An engine that failed beside a lost node is that node's loss, when it turns out to be lost soon."""
-    return report.reason in _ENGINES_FAULT and facts.suspected and now < report.at + SUSPICION_SECONDS
+    lately = facts.suspected and now < report.at + SUSPICION_SECONDS
+    return report.reason in _ENGINES_FAULT and (facts.replacement is not None or lately)
 
 
 def _timed_out(facts: QueryFacts, dispatched_at: float, now: float) -> bool:

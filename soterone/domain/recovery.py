@@ -11,6 +11,9 @@ from eth_utils import keccak
 
 from soterone.domain.ids import Account
 
+OUTDATED_SECONDS = 60.0
+"""A complaint so much older than the latest is of another accident, and says nothing of this one."""
+
 LINK_PATIENCE_SECONDS = 2.0
 """So long a complaint about a node that is online waits for the others', which tell who of the two is cut off."""
 
@@ -71,8 +74,10 @@ def lot_of(query_id: bytes, generation: int) -> bytes:
 
 def _most_complained_of(complaints: Sequence[Complaint], lot: bytes) -> Account:
     reporters: dict[Account, set[Account]] = defaultdict(set)
+    latest = max(one.at for one in complaints)
     for one in complaints:
-        reporters[one.lost].add(one.reporter)
+        if one.unlinked or one.at > latest - OUTDATED_SECONDS:
+            reporters[one.lost].add(one.reporter)
     most = max(map(len, reporters.values()))
     tied = sorted(node for node, by in reporters.items() if len(by) == most)
     return tied[int.from_bytes(lot) % len(tied)]

@@ -148,6 +148,13 @@ def test_a_failed_engine_beside_a_lost_node_waits_for_its_loss_and_not_for_ever(
     assert decide(replace(facts, silent_mpcs=()), 50.0) == (failure,)
 
 
+def test_a_failed_engine_never_overtakes_a_replacement_under_way() -> None:
+    report = ReportedFailure(None, FailureReason.ENGINE_ERROR, "they did not link", at=50.0)
+    under_way = OpenReplacement(Loss(MPCS[0], blamed=False))
+    facts = running(failure=report, replacement=under_way, replacements_left=1)
+    assert decide(facts, 50.0 + 2 * SUSPICION_SECONDS) == ()
+
+
 def test_whoever_was_away_waits_for_what_is_late_and_closes_what_is_over() -> None:
     late = 10.0 + 3600
     patient = running(patient_until=late + 60, closing_seconds=600.0)

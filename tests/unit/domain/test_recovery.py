@@ -33,6 +33,12 @@ def test_the_one_that_two_others_complain_of_is_replaced() -> None:
     assert find_loss(twice, [], LOT, 10.0) == Loss(A, blamed=False)
 
 
+def test_a_silence_of_long_ago_says_nothing_of_a_link_that_fails_now() -> None:
+    long_ago = [says(reporter, C) for reporter in (A, B, OWNER)]
+    said = [says(A, B, unlinked=True, at=900.0), says(OWNER, B, unlinked=True, at=900.0)]
+    assert find_loss([*long_ago, *said], [], LOT, 910.0) == Loss(B, blamed=False)
+
+
 def test_a_silent_node_goes_before_a_failed_link() -> None:
     said = [says(A, B, unlinked=True), says(C, B, unlinked=True), says(OWNER, C)]
     assert find_loss(said, [C], LOT, 10.0) == Loss(C, blamed=True)
