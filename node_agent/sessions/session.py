@@ -59,9 +59,15 @@ class Session(Rounds):
             return
         if event.old_mpc == self._context.account:
             self._log.warning("this node was replaced", successor=event.new_mpc)
-            self.order_cleanup()
+            self._leave(self.order.replaced(event))
         else:
             self._enter(self.order.replaced(event))
+
+    def _leave(self, order: Order) -> None:
+        """Clean up, also when this node is killed before it has: the store knows that it takes no part any more."""
+        self._record = replace(self._record, order=order.to_json(), generation=order.generation)
+        self._context.store.save_session(self._record)
+        self.order_cleanup()
 
     def _enter(self, order: Order) -> None:
         """Begin a generation: durable on return, and whatever runs for the one before is cancelled already."""
@@ -78,7 +84,8 @@ class Session(Rounds):
 
     async def _begin(self) -> None:
         first = self.state is State.OFFERED
-        if self.state is State.CLEANED or await self._over_on_chain():
+        replaced = self._context.account not in self.order.participants
+        if self.state is State.CLEANED or replaced or await self._over_on_chain():
             return self.order_cleanup()
         if self.state is State.FAILED:
             return self._spawn(self._report(FailureReason(self._record.reason), self._record.sentence))

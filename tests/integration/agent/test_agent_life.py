@@ -257,6 +257,14 @@ def test_init_trusts_neither_coordinator_nor_chain(
     assert good.status == 0
 
 
+def logged(agent: AgentFolder, event: str) -> str:
+    """Return the agent's log once it tells of an event."""
+    deadline = time.monotonic() + 30
+    while event not in agent.log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return agent.log.read_text()
+
+
 def test_without_a_coordinator_the_agent_runs_on_and_comes_back(
     registered: AgentFolder, coordinator_process: CoordinatorProcess, table: Path
 ) -> None:
@@ -268,12 +276,10 @@ def test_without_a_coordinator_the_agent_runs_on_and_comes_back(
         assert (away.status, "does not answer" in away.document["error"]) == (3, True)
         (kept,) = Store.open(registered.path / "agent.sqlite3").datasets.all()
         assert not kept.published
+        logged(registered, "coordinator away")
     finally:
         coordinator_process.start()
-    deadline = time.monotonic() + 15
-    while "coordinator back" not in registered.log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    log = registered.log.read_text()
+    log = logged(registered, "coordinator back")
     assert [json.loads(line)["event"] for line in log.splitlines()] == [
         "coordinator away",
         "coordinator back",

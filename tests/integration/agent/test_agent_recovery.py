@@ -188,6 +188,23 @@ async def test_a_lost_node_that_still_runs_stops_at_once_and_its_calls_are_refus
     assert lost.session is None
 
 
+async def test_a_replaced_node_that_is_killed_before_it_has_cleaned_up_does_so_when_it_is_back(
+    network: Network,
+) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    lost = network.mpcs[2]
+    event = await network.replace(lost)
+    assert lost.session is not None
+    lost.session.replaced(event)
+    await lost.stop()
+    assert any(path.is_file() for path in lost.context.workspaces.root.rglob("*"))
+    await lost.start()
+    await until(lambda: lost.session is None)
+    assert not any(path.is_file() for path in lost.context.workspaces.root.rglob("*"))
+
+
 async def test_two_nodes_lost_at_once_start_from_the_beginning(network: Network) -> None:
     hold_after_epoch(network, 2)
     await network.dispatch()
