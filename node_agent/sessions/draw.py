@@ -6,10 +6,14 @@ from node_agent.sessions.context import AgentContext
 from node_agent.sessions.order import Order, OrderRefusedError, Replacement
 from node_agent.sessions.ports import Chain
 from soterone.chain.errors import ChainError, UnknownBlockError
-from soterone.chain.records import Block
+from soterone.chain.records import Block, NodeStatus
 from soterone.domain.candidates import MOST_CANDIDATES, Candidate, TooFewCandidatesError, successor
 from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.reputation import Record
+from soterone.domain.roles import Role
+
+OLDEST_SEED_BLOCKS = 256
+"""A seed so much older than its announcement leaves too many blocks to choose among."""
 
 DRAW_PATIENCE_SECONDS = 60.0
 """How long this node's RPC may lack the state of the seed block before the node gives up."""
@@ -23,10 +27,16 @@ async def check_draw(context: AgentContext, order: Order, minimum_version: int) 
     """
     if (drawn := order.drawn) is None:
         return
-    if not order.dispatched_block < drawn.seed_block < drawn.block:
+    oldest = max(order.dispatched_block + 1, drawn.block - OLDEST_SEED_BLOCKS)
+    if not oldest <= drawn.seed_block < drawn.block:
         raise OrderRefusedError("The successor was drawn by a block that is not of the time of the loss.")
     if not 0 < len(drawn.candidates) <= MOST_CANDIDATES:
         raise OrderRefusedError(f"The successor was drawn among {len(drawn.candidates)} candidates.")
+    members = {*order.participants, *order.lost} - {drawn.new}
+    if len(set(drawn.candidates)) < len(drawn.candidates) or not members.isdisjoint(drawn.candidates):
+        raise OrderRefusedError(
+            "The successor was drawn among candidates that stand twice or took part already."
+        )
     survivors = tuple(mpc for mpc in order.mpcs if mpc != drawn.new)
     if drawn.new not in await _until_read(context, drawn, survivors, minimum_version):
         raise OrderRefusedError(
@@ -72,4 +82,8 @@ async def _drawn(
 
 async def _candidate(chain: Chain, node: Account, block: Block, epoch: int) -> Candidate:
     known, kept = await asyncio.gather(chain.node_of(node, block.number), chain.record_of(node, block.number))
+    if known.status is not NodeStatus.ACTIVE or not known.roles & Role.MPC_NODE:
+        raise OrderRefusedError(
+            f"The successor was drawn among candidates of which {node} is no active MPC node."
+        )
     return Candidate.of_record(node, known.operator, known.version, Record(*kept), epoch)

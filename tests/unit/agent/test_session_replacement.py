@@ -14,6 +14,7 @@ from node_agent.sessions.backoff import Backoff
 from node_agent.sessions.draw import check_draw
 from node_agent.sessions.order import Order, OrderRefusedError
 from soterone.chain.events import MPCUpdated
+from soterone.chain.records import NodeRecord, NodeStatus
 from soterone.crypto.accounts import Signer
 from soterone.domain.ids import Account
 
@@ -88,6 +89,32 @@ async def test_a_seed_that_somebody_could_choose_is_refused(seed_block: int) -> 
 async def test_a_draw_among_none_or_too_many_is_refused(candidates: tuple[Account, ...]) -> None:
     with pytest.raises(OrderRefusedError, match="candidates"):
         await check_draw(context(), ORDER.replaced(event(candidates=candidates)), VERSION)
+
+
+@pytest.mark.parametrize("intruder", [SPARES[0], ORDER.owners[0], ORDER.mpcs[0], ORDER.mpcs[1]])
+async def test_nobody_stands_twice_among_the_candidates_or_took_part_already(intruder: Account) -> None:
+    announced = replacement(ORDER.query_id, ORDER.mpcs[1], [*SPARES, intruder])
+    if announced.new_mpc == intruder:
+        announced = replace(announced, new_mpc=SPARES[1])
+    with pytest.raises(OrderRefusedError, match="stand twice or took part"):
+        await check_draw(context(), ORDER.replaced(announced), VERSION)
+
+
+async def test_a_candidate_that_is_no_active_mpc_node_is_refused() -> None:
+    class Suspending(ScriptedChain):
+        async def node_of(self, node: Account, block_number: int | None = None) -> NodeRecord:
+            known = await ScriptedChain.node_of(self, node, block_number)
+            return replace(known, status=NodeStatus.SUSPENDED) if node == SPARES[2] else known
+
+    with pytest.raises(OrderRefusedError, match="no active MPC node"):
+        await check_draw(context(Suspending()), ORDER.replaced(event()), VERSION)
+
+
+async def test_a_seed_of_long_ago_is_refused() -> None:
+    announced = event()
+    late = replace(announced, position=replace(announced.position, block_number=SEED_BLOCK + 257))
+    with pytest.raises(OrderRefusedError, match="not of the time of the loss"):
+        await check_draw(context(), ORDER.replaced(late), VERSION)
 
 
 async def test_candidates_older_than_the_query_asks_for_are_refused() -> None:
