@@ -191,12 +191,14 @@ def test_a_coordinator_that_cannot_serve(hospitals: Hospitals, tmp_path: Path) -
     refused(
         coordinator(hospitals, *serve, str(empty)), 1, "no coordinator's folder", "soter-coordinator init"
     )
-    refused(coordinator(hospitals, *serve, str(running)), 1, "cannot listen on 127.0.0.1:", "taken")
-    away = {"SOTER_CHAIN_RPC": f"http://{NOBODY_LISTENS}"}
-    refused(coordinator(hospitals, *serve, str(running), **away), 3, NOBODY_LISTENS, "Check that it runs")
+    refused(coordinator(hospitals, *serve, str(running)), 1, "another soter-coordinator", "PostgreSQL")
     refused(coordinator(hospitals, *serve, str(running), "--only", "kitchen"), 2, "kitchen", "reconciler")
     shutil.copytree(running, empty, ignore=shutil.ignore_patterns("coordinator.sqlite*"))
     refused(coordinator(hospitals, *serve, str(empty)), 1, "database is empty", "soter-coordinator migrate")
+    assert coordinator(hospitals, "migrate", "--data-dir", str(empty)).status == 0
+    refused(coordinator(hospitals, *serve, str(empty)), 1, "cannot listen on 127.0.0.1:", "taken")
+    away = {"SOTER_CHAIN_RPC": f"http://{NOBODY_LISTENS}"}
+    refused(coordinator(hospitals, *serve, str(empty), **away), 3, NOBODY_LISTENS, "Check that it runs")
     (empty / "coordinator.sqlite").write_bytes(b"this is no database, whatever its name says" * 100)
     refused(coordinator(hospitals, *serve, str(empty)), 1, "database cannot be used", "backup")
     assert hospitals.request("GET", "network", None).status_code == 200
