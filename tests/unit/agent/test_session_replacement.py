@@ -91,7 +91,11 @@ async def test_a_draw_among_none_or_too_many_is_refused(candidates: tuple[Accoun
         await check_draw(context(), ORDER.replaced(event(candidates=candidates)), VERSION)
 
 
-@pytest.mark.parametrize("intruder", [SPARES[0], ORDER.owners[0], ORDER.mpcs[0], ORDER.mpcs[1]])
+@pytest.mark.parametrize(
+    "intruder",
+    [SPARES[0], ORDER.owners[0], ORDER.mpcs[0], ORDER.mpcs[1]],
+    ids=["twice", "owner", "mpc", "lost"],
+)
 async def test_nobody_stands_twice_among_the_candidates_or_took_part_already(intruder: Account) -> None:
     announced = replacement(ORDER.query_id, ORDER.mpcs[1], [*SPARES, intruder])
     if announced.new_mpc == intruder:
