@@ -3,7 +3,7 @@
 Silence alone replaces nobody: a survivor or owner must have signed that the node is gone.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -57,13 +57,13 @@ def find_loss(
     """Return the node to replace now, None when there is none.
 
     A node that is silent and complained of goes first. Otherwise, once a complaint of a failed link is old enough,
-    the one that most participants complain of; `lot` is what decides between equals.
+    the one of whom most links are said to fail; `lot` is what decides between equals.
     """
     gone = sorted({one.lost for one in complaints if one.lost in silent})
     if gone:
         return Loss(gone[0], blamed=True)
     if any(one.unlinked and now >= one.at + LINK_PATIENCE_SECONDS for one in complaints):
-        return Loss(_most_complained_of(complaints, lot), blamed=False)
+        return Loss(_most_suspected(complaints, lot), blamed=False)
     return None
 
 
@@ -72,12 +72,13 @@ def lot_of(query_id: bytes, generation: int) -> bytes:
     return keccak(query_id + generation.to_bytes(1))
 
 
-def _most_complained_of(complaints: Sequence[Complaint], lot: bytes) -> Account:
-    reporters: dict[Account, set[Account]] = defaultdict(set)
+def _most_suspected(complaints: Sequence[Complaint], lot: bytes) -> Account:
+    """A failed link casts suspicion on both its ends, but the chain replaces only whom somebody signed against."""
     latest = max(one.at for one in complaints)
-    for one in complaints:
-        if one.unlinked or one.at > latest - OUTDATED_SECONDS:
-            reporters[one.lost].add(one.reporter)
-    most = max(map(len, reporters.values()))
-    tied = sorted(node for node, by in reporters.items() if len(by) == most)
+    said = [one for one in complaints if one.unlinked or one.at > latest - OUTDATED_SECONDS]
+    accused = {one.lost for one in said}
+    links = {frozenset((one.reporter, one.lost)) for one in said}
+    suspicion = Counter(end for link in links for end in link & accused)
+    most = max(suspicion.values())
+    tied = sorted(node for node in accused if suspicion[node] == most)
     return tied[int.from_bytes(lot) % len(tied)]

@@ -17,7 +17,7 @@ from soterone.domain.lifecycle import (
     Stage,
     decide,
 )
-from soterone.domain.recovery import LINK_PATIENCE_SECONDS, Complaint, OpenReplacement
+from soterone.domain.recovery import LINK_PATIENCE_SECONDS, OUTDATED_SECONDS, Complaint, OpenReplacement
 
 _CLOSING = {Announcement.COMPLETE, Announcement.FAIL, Announcement.EXPIRE}
 _PHASES = ("linked", "train", "deliver")
@@ -25,6 +25,12 @@ _PHASES = ("linked", "train", "deliver")
 
 def _on_chain(machine: "Life") -> bool:
     return machine.net.dispatched_at is not None and machine.net.chain.end is None
+
+
+def _failed_links(said: list[Complaint], node: Account) -> set[Account]:
+    """Return with whom a node is said not to work, whoever of the two says so."""
+    complain_of_it = {one.reporter for one in said if one.lost == node}
+    return complain_of_it | {one.lost for one in said if one.reporter == node}
 
 
 class Life(RuleBasedStateMachine):
@@ -201,10 +207,17 @@ class Life(RuleBasedStateMachine):
         if blamed:
             assert node in self.net.offline, "blamed for silence while nobody listened"
         else:
-            said = self.net.complaints[self.net.generation]
-            counts = {one.lost: len({c.reporter for c in said if c.lost == one.lost}) for one in said}
-            assert counts[node] == max(counts.values()), "another one is complained of by more"
+            said = self._still_said()
+            accused = {one.lost for one in said}
+            assert node in accused
+            most = max(len(_failed_links(said, one)) for one in accused)
+            assert len(_failed_links(said, node)) == most, "another one has more failed links"
             assert any(one.unlinked for one in said)
+
+    def _still_said(self) -> list[Complaint]:
+        said = self.net.complaints[self.net.generation]
+        latest = max(one.at for one in said)
+        return [one for one in said if one.unlinked or one.at > latest - OUTDATED_SECONDS]
 
     def _check_draw(self) -> None:
         place = self.net.open

@@ -1,4 +1,4 @@
-"""Who is lost: silence that somebody signed, or the one that most could not link with."""
+"""Who is lost: silence that somebody signed, or the one with most failed links."""
 
 from collections import Counter
 
@@ -33,6 +33,25 @@ def test_the_one_that_two_others_complain_of_is_replaced() -> None:
     assert find_loss(twice, [], LOT, 10.0) == Loss(A, blamed=False)
 
 
+def drawn(said: list[Complaint]) -> set[Account]:
+    """Return whom some lot replaces."""
+    losses = [find_loss(said, [], lot_of(bytes([number]) * 32, 0), 10.0) for number in range(20)]
+    return {loss.node for loss in losses if loss is not None and not loss.blamed}
+
+
+def test_a_failed_link_counts_against_both_its_ends() -> None:
+    said = says(A, B, unlinked=True)
+    assert drawn([said, says(A, C, unlinked=True), says(C, A)]) == {A}
+    assert drawn([said, says(OWNER, A)]) == {A}
+    assert drawn([said, says(OWNER, A), says(OWNER, B)]) == {A, B}
+    assert drawn([said, says(C, B), says(OWNER, A)]) == {A, B}
+
+
+def test_nobody_is_replaced_whom_nobody_signed_against() -> None:
+    assert drawn([says(A, B, unlinked=True), says(A, C, unlinked=True)]) == {B, C}
+    assert drawn([says(OWNER, B, unlinked=True), says(A, B)]) == {B}
+
+
 def test_a_silence_of_long_ago_says_nothing_of_a_link_that_fails_now() -> None:
     long_ago = [says(reporter, C) for reporter in (A, B, OWNER)]
     said = [says(A, B, unlinked=True, at=900.0), says(OWNER, B, unlinked=True, at=900.0)]
@@ -46,7 +65,7 @@ def test_a_silent_node_goes_before_a_failed_link() -> None:
 
 def test_a_tie_is_drawn_by_lot_and_the_lot_is_fair() -> None:
     said = [says(A, B, unlinked=True), says(B, A, unlinked=True)]
-    drawn = Counter(find_loss(said, [], lot_of(bytes([n]) * 32, n % 3), 10.0) for n in range(200))
-    assert set(drawn) == {Loss(A, blamed=False), Loss(B, blamed=False)}
-    assert min(drawn.values()) > 60
+    losses = Counter(find_loss(said, [], lot_of(bytes([n]) * 32, n % 3), 10.0) for n in range(200))
+    assert set(losses) == {Loss(A, blamed=False), Loss(B, blamed=False)}
+    assert min(losses.values()) > 60
     assert find_loss(said, [], LOT, 10.0) == find_loss(list(reversed(said)), [], LOT, 10.0)
