@@ -12,7 +12,7 @@ def nodes_of(events: Iterable[tuple[Event, int]]) -> dict[str, Node]:
     """Return the node of each account that ever registered.
 
     Those that stand on chain wait, PENDING, until they enrol again, as nobody but they know their profile; those that
-    left are GONE, so that the housekeeper takes their traces away.
+    left are GONE, suspended or not, so that the housekeeper takes their traces away.
     """
     nodes: dict[str, Node] = {}
     for event, time in events:
@@ -29,7 +29,7 @@ def nodes_of(events: Iterable[tuple[Event, int]]) -> dict[str, Node]:
                 node.tls_key_hash, node.profile_hash = event.tls_key_hash, event.profile_hash
             case NodeUnregistered():
                 nodes[event.node].status = NodeStatus.GONE
-            case NodeSuspended():
+            case NodeSuspended() if nodes[event.node].status != NodeStatus.GONE:
                 nodes[event.node].status = NodeStatus.SUSPENDED if event.suspended else NodeStatus.PENDING
     return nodes
 
