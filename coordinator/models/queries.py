@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, Text, false
 from sqlmodel import Field, SQLModel
 
 from coordinator.models.columns import account_field, bytes_field, counter_field, hash_field
@@ -136,7 +136,7 @@ class Offer(SQLModel, table=True):
 
 
 class FailureNote(SQLModel, table=True):
-    """A participant's report that a query cannot go on; the first of a generation counts."""
+    """A participant's report that a query cannot go on; of a generation the first counts that is not hearsay."""
 
     __tablename__: ClassVar[str] = "failure_notes"
 
@@ -145,6 +145,7 @@ class FailureNote(SQLModel, table=True):
     node: str = account_field(primary_key=True)
     reason: int
     sentence: str = Field(max_length=500)
+    heard: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     reported_at: float
 
 

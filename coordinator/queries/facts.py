@@ -23,7 +23,7 @@ from coordinator.queries import repository
 from coordinator.queries.orders import opening_of
 from coordinator.resources import service as resources
 from soterone.chain.outbox import RowState
-from soterone.domain.failures import FailureReason
+from soterone.domain.failures import OWN_DOING, FailureReason
 from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.lifecycle import (
     SHARES_NEEDED,
@@ -40,12 +40,7 @@ from soterone.domain.spec import QuerySpec
 DELIVERY_PHASE = "deliver"
 """What an MPC node reports once its training has ended and only its share is to come."""
 
-_BLAMED = (
-    FailureReason.OWNER_LOST,
-    FailureReason.NO_SUCCESSOR,
-    FailureReason.POLICY_REFUSED,
-    FailureReason.BAD_DATA,
-)
+_BLAMED = OWN_DOING | {FailureReason.OWNER_LOST, FailureReason.NO_SUCCESSOR}
 """Reasons that are the doing of the node that a failure names; an engine may fail by anybody's fault."""
 
 _ONCE = (Announcement.DISPATCH, Announcement.CLEANUP, Announcement.SETTLE)
@@ -108,7 +103,7 @@ async def situation_of(
         lot=lot_of(hash_bytes(query.id), query.generation),
         behind_chain=query.chain_generation < query.generation,
         replacement_refused=_replacement_refused(query, sent),
-        failure=await _failure(session, query),
+        failure=await _failure(session, query, participants),
         shares=frozenset(share.rank for share in ranked),
         second_share_at=times[SHARES_NEEDED - 1] if len(times) >= SHARES_NEEDED else None,
         constants_missing=_missing_constants(participants, shares, offline),
@@ -217,13 +212,17 @@ def _silent_mpcs(
     return tuple(one for one in _present(participants, Role.MPC_NODE) if one in gone)
 
 
-async def _failure(session: AsyncSession, query: Query) -> ReportedFailure | None:
-    """Name whose doing it was, if anybody's."""
+async def _failure(
+    session: AsyncSession, query: Query, participants: Sequence[Participant]
+) -> ReportedFailure | None:
+    """Name whose doing it was, if anybody's: a successor was drawn without being asked, so it may decline."""
     note = await repository.first_failure(session, query.id, query.generation)
     if note is None:
         return None
     reason = FailureReason(note.reason)
-    blamed = Account(note.node) if reason in _BLAMED else None
+    drawn = {one.account for one in participants if one.joined_generation}
+    declined = reason is FailureReason.POLICY_REFUSED and note.node in drawn
+    blamed = Account(note.node) if reason in _BLAMED and not (declined or note.heard) else None
     return ReportedFailure(blamed, reason, note.sentence, note.reported_at)
 
 

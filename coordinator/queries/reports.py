@@ -139,6 +139,7 @@ async def record_failure(context: Context, node: Account, notice: FailureNotice)
                 node=node,
                 reason=int(reason),
                 sentence=sentence,
+                heard=notice.heard,
                 reported_at=now,
             )
         )

@@ -155,11 +155,11 @@ async def shares_of(session: AsyncSession, query_id: str, generation: int) -> li
 
 
 async def first_failure(session: AsyncSession, query_id: str, generation: int) -> FailureNote | None:
-    """Return the first failure that was reported of a generation."""
+    """Return the failure of a generation that counts: the first own word, or else the first hearsay."""
     found = await session.scalars(
         select(FailureNote)
         .where(col(FailureNote.query_id) == query_id, col(FailureNote.generation) == generation)
-        .order_by(col(FailureNote.reported_at), col(FailureNote.node))
+        .order_by(col(FailureNote.heard), col(FailureNote.reported_at), col(FailureNote.node))
         .limit(1)
     )
     return found.first()

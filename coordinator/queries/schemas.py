@@ -21,12 +21,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FailureNotice:
-    """A participant says that the query cannot go on."""
+    """A participant says that the query cannot go on; `heard`: as another one told it."""
 
     query_id: QueryId
     generation: int
     reason: FailureReason
     sentence: str
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

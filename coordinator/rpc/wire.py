@@ -111,7 +111,8 @@ def failure_from(report: pb.FailureReport) -> FailureNotice:
         reason = FailureReason(report.reason)
     except ValueError:
         raise Malformed(f"{report.reason} is no reason for a failure") from None
-    return FailureNotice(query_from(report.query_id), report.generation, reason, report.sentence[:500])
+    sentence = report.sentence[:500]
+    return FailureNotice(query_from(report.query_id), report.generation, reason, sentence, report.heard)
 
 
 def loss_from(notice: pb.LossNotice) -> LossNotice:

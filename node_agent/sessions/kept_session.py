@@ -26,7 +26,7 @@ from node_agent.sessions.retry import FOR_GOOD, until_answered
 from node_agent.sessions.states import ENDED, Fence, IllegalStepError, State, Step, advance
 from node_agent.sessions.terms import Terms
 from node_agent.workspace.folder import Workspace
-from soterone.domain.failures import FailureReason
+from soterone.domain.failures import OWN_DOING, FailureReason
 from soterone.domain.ids import Account
 
 log = structlog.get_logger()
@@ -110,27 +110,29 @@ class KeptSession:
         self, sentence: str, reason: FailureReason = FailureReason.ENGINE_ERROR
     ) -> None:
         """End the query here, as another participant has; its word comes first."""
-        await self._fail(reason, sentence, self._context.witness_seconds)
+        await self._fail(reason, sentence, heard=True)
 
     def report_loss(self, lost: Account, unlinked: bool) -> None:
         """Tell the coordinator that an MPC node is silent, or not to be computed with; each once a generation."""
         self._spawn(self._losses.report(lost, unlinked=unlinked))
 
-    async def _fail(self, reason: FailureReason, sentence: str, wait_seconds: float = 0.0) -> bool:
-        """Step to FAILED; False when the session had ended before."""
+    async def _fail(self, reason: FailureReason, sentence: str, *, heard: bool = False) -> bool:
+        """Step to FAILED; False when the session had ended before. What is kept of hearsay is no fault of this node."""
+        kept = FailureReason.ENGINE_ERROR if heard and reason in OWN_DOING else reason
         try:
-            self._step(Step.FAIL, reason=int(reason), sentence=sentence)
+            self._step(Step.FAIL, reason=int(kept), sentence=sentence)
         except IllegalStepError:
             return False
-        self._spawn(self._report(reason, sentence, wait_seconds))
+        self._spawn(self._report(reason, sentence, heard=heard))
         await self._drop_attempt()
         return True
 
-    async def _report(self, reason: FailureReason, sentence: str, wait_seconds: float = 0.0) -> None:
+    async def _report(self, reason: FailureReason, sentence: str, *, heard: bool = False) -> None:
         """Tell the coordinator. Who only heard of a failure gives its source the time to tell first."""
-        await asyncio.sleep(wait_seconds)
+        if heard:
+            await asyncio.sleep(self._context.witness_seconds)
         generation = self.fence.generation
-        await report_failure(self._context, self.order.query_id, generation, reason, sentence)
+        await report_failure(self._context, self.order.query_id, generation, reason, sentence, heard=heard)
 
     async def _tell_peers(self, fence: Fence, reason: int, sentence: str) -> None:
         """Tell everybody that an attempt or the query has ended; who is away is told when it is back, for a while."""

@@ -18,10 +18,10 @@ from node_agent.peers.client import Peers
 from node_agent.peers.errors import PeerRefusalError
 from node_agent.sessions.attempt import Ended
 from node_agent.sessions.backoff import Backoff
-from node_agent.sessions.checkpoints import KEPT, Checkpoint, choose
+from node_agent.sessions.checkpoints import Checkpoint, choose
 from node_agent.sessions.order import Order
 from node_agent.sessions.states import MAX_ATTEMPTS, UNLINKED_TRIES, Fence
-from soterone.crypto.accounts import account, account_bytes
+from soterone.crypto.accounts import account
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
 from soterone.rpc.generated.peer_pb2 import EngineAddress, JoinReply, Resume
@@ -82,6 +82,9 @@ class LedSession(Protocol):
 
     async def hear_of_failure(self, sentence: str) -> None:
         """End the query here, as another participant has."""
+
+    def is_credible(self, fence: Fence, peer: Account, reply: JoinReply) -> bool:
+        """Say whether a peer's answer is its own and fit for everybody's roster."""
 
     def report_loss(self, lost: Account, unlinked: bool) -> None:
         """Tell the coordinator of an MPC node that cannot be worked with."""
@@ -175,10 +178,10 @@ async def _join(
     """Knock until a peer joins. An MPC node that does not is complained of, and may then be replaced."""
     complain_at = clock() + patience_seconds
     for wait in KNOCKING.waits():
-        why = "what it answers is not of its own, or names more checkpoints than anybody keeps"
+        why = "it did not sign the address that it answers, or names more checkpoints than anybody keeps"
         try:
             reply = await session.peers.join(peer, fence)
-            if _is_credible(reply, peer):
+            if session.is_credible(fence, peer, reply):
                 return reply
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
@@ -195,17 +198,13 @@ async def _join(
     raise AssertionError("waits never end")
 
 
-def _is_credible(reply: JoinReply, peer: Account) -> bool:
-    return reply.engine.account == account_bytes(peer) and len(reply.checkpoints) <= KEPT
-
-
 async def _require_behind(peers: Peers, peer: Account, fence: Fence) -> None:
-    """Return when a peer that refused a Join as stale merely lags in its generation, or does not say."""
+    """Return when a peer that refused a Join as stale merely lags in its generation, or tells nothing of use."""
     try:
         there = await peers.ping(peer)
     except grpc.aio.AioRpcError:
         return
-    if there.generation == fence.generation and there.attempt >= fence.attempt:
+    if there.generation == fence.generation and fence.attempt <= there.attempt <= MAX_ATTEMPTS:
         raise PeerAheadError(f"The node {peer} was at attempt {there.attempt} already.", there.attempt)
 
 

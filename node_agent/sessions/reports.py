@@ -24,11 +24,17 @@ SIGNATURE_VALID_SECONDS = 3600
 
 
 async def report_failure(
-    context: AgentContext, query: QueryId, generation: int, reason: FailureReason, sentence: str
+    context: AgentContext,
+    query: QueryId,
+    generation: int,
+    reason: FailureReason,
+    sentence: str,
+    *,
+    heard: bool,
 ) -> None:
-    """Tell the reason until the coordinator has it, or says that the query is over."""
+    """Tell the reason until the coordinator has it, or says that the query is over; `heard`: of another participant."""
     report = FailureReport(
-        query_id=hash_bytes(query), generation=generation, reason=int(reason), sentence=sentence
+        query_id=hash_bytes(query), generation=generation, reason=int(reason), sentence=sentence, heard=heard
     )
     with contextlib.suppress(grpc.aio.AioRpcError):
         await until_answered(
@@ -65,18 +71,22 @@ async def deadline_by_the_chain(context: AgentContext) -> int:
 async def fetch_session(context: AgentContext, query: QueryId, generation: int) -> SessionDescription:
     """Return what the coordinator says of a query in a generation; AioRpcError when it will not say it to this node.
 
-    The coordinator may read the announcement of a replacement later than this node: until then it is asked again.
+    It is waited for while it is away. It may read the announcement of a replacement later than this node: a refusal
+    counts only when it has stood for `join_patience_seconds`.
     """
     request = SessionRequest(query_id=hash_bytes(query))
+    refused_at: float | None = None
     for wait in context.backoff.waits():
-        description = await until_answered(
-            lambda: context.coordinator.GetSession(request, timeout=CALL_SECONDS),
-            context.backoff,
-            patience_seconds=context.limits.join_patience_seconds if generation else None,
-            for_good=frozenset() if generation else FOR_GOOD,
-        )
-        if description.generation == generation:
-            return description
+        try:
+            description = await until_answered(
+                lambda: context.coordinator.GetSession(request, timeout=CALL_SECONDS), context.backoff
+            )
+            if description.generation == generation:
+                return description
+        except grpc.aio.AioRpcError:
+            refused_at = context.clock() if refused_at is None else refused_at
+            if not generation or context.clock() > refused_at + context.limits.join_patience_seconds:
+                raise
         await asyncio.sleep(wait)
     raise AssertionError("waits never end")
 

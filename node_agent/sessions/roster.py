@@ -59,18 +59,20 @@ def check_roster(
 
     `hosts` are those that the participants are known by: nobody sends this node's engine to a third party.
     """
-    engines = tuple(_checked(ledger, order, fence, address) for address in addresses)
+    engines = tuple(check_address(ledger, order, fence, hosts, address) for address in addresses)
     if sorted(engine.account for engine in engines) != sorted(order.participants):
         raise RosterError("The roster does not name each participant once.")
-    for engine in engines:
-        if engine.host != hosts[engine.account]:
-            raise RosterError(
-                f"The engine of {engine.account} is not on the host that this node is known by."
-            )
     return engines
 
 
-def _checked(ledger: Domain, order: Order, fence: Fence, address: peer_pb2.EngineAddress) -> Engine:
+def check_address(
+    ledger: Domain,
+    order: Order,
+    fence: Fence,
+    hosts: Mapping[Account, str],
+    address: peer_pb2.EngineAddress,
+) -> Engine:
+    """Return a participant's engine; RosterError unless it signed exactly this address, on its own host."""
     if not 0 < address.port < 65536:
         raise RosterError("The roster has an address that cannot be dialled.")
     try:
@@ -83,6 +85,8 @@ def _checked(ledger: Domain, order: Order, fence: Fence, address: peer_pb2.Engin
         raise RosterError("The roster has an address that does not parse.") from error
     if signed_by != engine.account:
         raise RosterError(f"The engine address of {engine.account} is not signed by it for this attempt.")
+    if engine.host != hosts.get(engine.account):
+        raise RosterError(f"The engine of {engine.account} is not on the host that this node is known by.")
     return engine
 
 

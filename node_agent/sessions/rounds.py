@@ -25,7 +25,7 @@ from node_agent.sessions.incoming import IncomingFile
 from node_agent.sessions.kept_session import ATTEMPT_ONLY
 from node_agent.sessions.plan import Seat, checkpoint_files, share_file
 from node_agent.sessions.port_range import NoPortError
-from node_agent.sessions.roster import RosterError, check_roster, signed_address
+from node_agent.sessions.roster import RosterError, check_address, check_roster, signed_address
 from node_agent.sessions.states import Fence, State, Step
 from node_agent.workspace.folder import QuotaError, Workspace, WorkspaceError
 from soterone.domain.failures import FailureReason
@@ -113,7 +113,7 @@ class Rounds(Computation):
         if reason not in PEER_REASONS:
             raise MalformedError("This is no reason for which a participant ends a query.")
         self._log.warning("query ended by a peer", peer=by, reason=reason, why=sentence)
-        await self._fail(FailureReason(reason), sentence, self._context.witness_seconds)
+        await self.hear_of_failure(f"The node {by} ended the query: {sentence}", FailureReason(reason))
 
     async def ended(self, fence: Fence) -> Ended:
         """Wait until an attempt has ended here, and say how."""
@@ -121,6 +121,15 @@ class Rounds(Computation):
             if attempt is not None and attempt.fence == fence:
                 return await asyncio.shield(attempt.ended)
         return Ended(again=self.state is State.ORDERED, why="it ended before it began")
+
+    def is_credible(self, fence: Fence, peer: Account, reply: peer_pb2.JoinReply) -> bool:
+        """Say whether a peer answered the leader for itself: everybody will check its address as this node does."""
+        hosts = self._equipment()[0].hosts(self._context.account)
+        try:
+            engine = check_address(self._context.ledger, self.order, fence, hosts, reply.engine)
+        except RosterError:
+            return False
+        return engine.account == peer and len(reply.checkpoints) <= checkpoints.KEPT
 
     async def _open(self, fence: Fence) -> None:
         old, (terms, workspace) = self._attempt, self._equipment()

@@ -19,6 +19,9 @@ from soterone.chain.records import QueryStatus
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
 
+IDLE_PATIENCES = 3
+"""So many times the patience for a peer to join a leader may take to open an attempt."""
+
 
 class Session(Rounds):
     """A query that stands on chain. `live` runs until nothing of it is left here."""
@@ -98,9 +101,19 @@ class Session(Rounds):
         await self._adopt(terms)
         await (self._take_order() if first else self._resume())
         self._spawn(self._watch())
-        if self.state is State.ORDERED and self.leader == self._context.account:
+        if self.leader != self._context.account:
+            self._spawn(self._expect_attempts())
+        elif self.state is State.ORDERED:
             self._spawn(lead(self, self._context.limits.join_patience_seconds))
         return None
+
+    async def _expect_attempts(self) -> None:
+        """Complain of a leader that answers but opens no attempt: it has lost its way, or has finished alone."""
+        while True:
+            known = self.fence
+            await asyncio.sleep(IDLE_PATIENCES * self._context.limits.join_patience_seconds)
+            if self.state is State.ORDERED and self.fence == known:
+                self.report_loss(self.leader, True)
 
     async def _adopt(self, terms: Terms) -> None:
         if self._workspace is None:

@@ -23,6 +23,9 @@ class FailureReason(IntEnum):
         return _SENTENCES[self]
 
 
+OWN_DOING = frozenset({FailureReason.POLICY_REFUSED, FailureReason.BAD_DATA})
+"""Reasons that a node gives of itself alone: who only heard of them does not repeat them in its own name."""
+
 _SENTENCES = {
     FailureReason.OWNER_LOST: "A data owner went away, and its data cannot be replaced.",
     FailureReason.NO_SUCCESSOR: "An MPC node went away and no other node may take its place.",

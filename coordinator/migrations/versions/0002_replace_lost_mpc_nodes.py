@@ -43,6 +43,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["query_id"], ["queries.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("query_id", "generation"),
     )
+    with op.batch_alter_table("failure_notes", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("heard", sa.Boolean(), server_default=sa.false(), nullable=False))
+
     with op.batch_alter_table("offers", schema=None) as batch_op:
         batch_op.add_column(
             sa.Column("accepted_operators_json", sa.Text(), server_default="[]", nullable=False)
@@ -68,6 +71,9 @@ def downgrade() -> None:
 
     with op.batch_alter_table("offers", schema=None) as batch_op:
         batch_op.drop_column("accepted_operators_json")
+
+    with op.batch_alter_table("failure_notes", schema=None) as batch_op:
+        batch_op.drop_column("heard")
 
     op.drop_table("replacements")
     op.drop_table("loss_complaints")

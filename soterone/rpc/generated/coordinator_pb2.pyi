@@ -544,11 +544,14 @@ class FailureReport(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SENTENCE_FIELD_NUMBER: _builtins.int
+    HEARD_FIELD_NUMBER: _builtins.int
     query_id: _builtins.bytes
     generation: _builtins.int
     reason: _builtins.int
     """QueryFailed.reason"""
     sentence: _builtins.str
+    heard: _builtins.bool
+    """another participant said so; it is not the caller's own doing"""
     def __init__(
         self,
         *,
@@ -556,10 +559,11 @@ class FailureReport(_message.Message):
         generation: _builtins.int = ...,
         reason: _builtins.int = ...,
         sentence: _builtins.str = ...,
+        heard: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "query_id", b"query_id", "reason", b"reason", "sentence", b"sentence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "heard", b"heard", "query_id", b"query_id", "reason", b"reason", "sentence", b"sentence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -328,3 +328,49 @@ async def test_two_that_cannot_link_complain_of_each_other_and_one_is_replaced(n
     await lost.sessions.handle(event)
     await until(lambda: network.states == {"done"})
     assert network.heard.failures == []
+
+
+async def test_a_successor_waits_for_a_coordinator_that_is_away(network: Network) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    await network.mpcs[1].stop()
+    await network.coordinator.stop()
+    await network.replace(network.mpcs[1])
+    await asyncio.sleep(1.5 * network.agents[0].limits.join_patience_seconds)
+    assert network.states == {"offered"}
+    await network.coordinator.start()
+    await until(lambda: network.states == {"done"})
+    assert network.heard.failures == []
+
+
+async def test_a_leader_that_finished_alone_is_complained_of(network: Network) -> None:
+    leader = next(a for a in network.mpcs if a.node.account == min(network.query.order.mpcs, key=str.lower))
+
+    def break_at_the_end(job: TrainJob, done: int) -> None:
+        if done == EPOCHS and job.link.generation == 0:
+            raise BROKEN
+
+    others = [agent for agent in network.mpcs if agent is not leader]
+    for agent in others:
+        agent.engine.after_epoch = break_at_the_end
+    await network.dispatch()
+    await until(lambda: leader.state == "done")
+    await until(lambda: len(network.heard.losses) >= 2, seconds=60)
+    assert {account(notice.lost) for notice in network.heard.losses} == {leader.node.account}
+    assert {notice.unlinked for notice in network.heard.losses} == {True}
+    await leader.sessions.handle(await network.replace(leader))
+    await until(lambda: network.states == {"done"})
+    assert set(generation_results(network, 1)) == {0, 1, 2}
+    assert network.heard.failures == []
+
+
+async def test_a_peer_with_an_address_that_is_not_its_own_wastes_no_attempt(network: Network) -> None:
+    leader = min(network.query.order.mpcs, key=str.lower)
+    liar = next(agent for agent in network.mpcs if agent.node.account != leader)
+    object.__setattr__(liar.context, "host", "127.0.0.2")
+    await network.dispatch()
+    await until(lambda: network.heard.losses, seconds=30)
+    assert {account(notice.lost) for notice in network.heard.losses if notice.unlinked} == {liar.node.account}
+    assert {agent.session.fence.attempt for agent in network.agents} == {1}
+    assert {agent.state for agent in network.agents} == {"joined"}

@@ -141,16 +141,17 @@ async def test_bad_data_ends_the_query_for_all_with_its_sentence(network: Networ
     def refuse(job: PrepareJob | TrainJob) -> None:
         raise EngineError(FailureReason.BAD_DATA, sentence)
 
-    for agent in network.agents:
-        agent.witness_seconds = 60.0
     network.agents[0].engine.before = refuse
     await network.offer()
     await network.dispatch()
     await until(lambda: network.states == {"failed"})
-    await until(lambda: network.heard.failures)
-    await asyncio.sleep(0.3)
-    assert {(one.reason, one.sentence) for one in network.heard.failures} == {
-        (FailureReason.BAD_DATA, sentence)
+    await until(lambda: len(network.heard.failures) == 5)
+    source, *witnesses = network.heard.failures
+    assert (source.reason, source.sentence) == (FailureReason.BAD_DATA, sentence)
+    heard = f"The node {network.agents[0].node.account} ended the query: {sentence}"
+    assert not source.heard
+    assert {(one.reason, one.sentence, one.heard) for one in witnesses} == {
+        (FailureReason.BAD_DATA, heard, True)
     }
     assert network.heard.results == []
     await network.fail_on_chain()
@@ -169,7 +170,9 @@ async def test_a_witness_reports_when_the_source_keeps_silent(network: Network) 
     await witness.session.aborted(witness.session.fence, source, FailureReason.BAD_DATA, "Bad column.")
     assert network.heard.failures == []
     await until(lambda: network.heard.failures)
-    assert network.heard.failures[0].sentence == "Bad column."
+    told = network.heard.failures[0]
+    assert (told.reason, told.heard) == (FailureReason.BAD_DATA, True)
+    assert told.sentence == f"The node {source} ended the query: Bad column."
 
 
 async def test_a_policy_that_changed_its_mind_refuses_the_order(network: Network) -> None:
@@ -203,8 +206,9 @@ async def test_a_failure_is_told_when_the_coordinator_is_back(network: Network) 
     await network.dispatch()
     await until(lambda: network.states == {"failed"})
     await network.coordinator.start()
-    await until(lambda: network.heard.failures)
-    assert network.heard.failures[0].sentence == "The column 'age' has missing values."
+    await until(lambda: len(network.heard.failures) == 5)
+    (own,) = [one for one in network.heard.failures if not one.heard]
+    assert own.sentence == "The column 'age' has missing values."
 
 
 async def test_a_spec_whose_hash_differs_is_refused(network: Network) -> None:

@@ -212,6 +212,21 @@ async def backdate(world: World, query_id: str, seconds: float) -> None:
         query.dispatched_at -= seconds
 
 
+@pytest.mark.parametrize("heard", [False, True])
+async def test_who_only_heard_of_a_failure_tells_its_reason_and_is_not_blamed(
+    world: World, heard: bool
+) -> None:
+    proposal = await world.propose()
+    await world.launch(proposal)
+    node = Account(proposal.order.mpcs[0])
+    notice = FailureNotice(QueryId(proposal.query_id), 0, FailureReason.BAD_DATA, "Bad column.", heard)
+    await service.record_failure(world.context, node, notice)
+    failed = await world.until(proposal.query_id, lambda view: view.status == "failed")
+    assert failed.failure is not None
+    assert (failed.failure.reason, failed.failure.sentence) == (FailureReason.BAD_DATA, "Bad column.")
+    assert failed.failure.node == (None if heard else node)
+
+
 async def test_a_node_cannot_end_a_query_in_the_customers_name(world: World) -> None:
     proposal = await world.propose()
     await world.launch(proposal)

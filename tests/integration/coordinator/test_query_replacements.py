@@ -8,7 +8,7 @@ import pytest
 from fixtures.query_world import World, eventually
 
 from coordinator.queries import errors, service
-from coordinator.queries.schemas import CleanupNotice, Progress
+from coordinator.queries.schemas import CleanupNotice, FailureNotice, Progress
 from coordinator.resources import repository as resources
 from soterone.audit.auditor import audit
 from soterone.chain.events import MPCUpdated
@@ -222,6 +222,19 @@ async def test_nobody_is_replaced_while_two_shares_exist(world: World) -> None:
     assert await world.deliver(proposal.query_id, trio[1], 1)
     view = await world.until(proposal.query_id, lambda view: view.status == "delivering")
     assert view.generation == 0
+
+
+async def test_a_successor_that_declines_is_not_blamed_for_it(world: World) -> None:
+    proposal = await launched(world)
+    event = await replaced(world, proposal, trio_of(proposal)[0], Account(proposal.order.owners[0]))
+    notice = FailureNotice(
+        QueryId(proposal.query_id), 1, FailureReason.POLICY_REFUSED, "Not for this purpose."
+    )
+    await service.record_failure(world.context, event.new_mpc, notice)
+    view = await world.until_mined(proposal.query_id, lambda view: view.status == "failed")
+    assert view.failure is not None
+    assert (view.failure.reason, view.failure.node) == (FailureReason.POLICY_REFUSED, None)
+    assert await observations(world, proposal) == [100] * 5 + [0]
 
 
 async def test_owners_decide_whose_nodes_may_follow(world: World) -> None:

@@ -1,15 +1,16 @@
 """When a leader stops making attempts, and what it says then."""
 
+import grpc
+import grpc.aio
 import pytest
 
 from node_agent.sessions.attempt import Ended
-from node_agent.sessions.checkpoints import KEPT
-from node_agent.sessions.leader import MOST_BROKEN, Tally, _join
+from node_agent.sessions.leader import MOST_BROKEN, PeerAheadError, Tally, _join
 from node_agent.sessions.states import MAX_ATTEMPTS, UNLINKED_TRIES, Fence
 from soterone.crypto.accounts import account_bytes
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account
-from soterone.rpc.generated.peer_pb2 import Checkpoint, EngineAddress, JoinReply
+from soterone.rpc.generated.peer_pb2 import EngineAddress, JoinReply, PingReply
 
 
 def verdict_after(ended: list[Ended], number: int = 2) -> FailureReason | None:
@@ -47,13 +48,22 @@ def test_attempts_are_not_numbered_for_ever() -> None:
 class Door:
     """The leader's session, as far as it knocks: one peer that answers in turn."""
 
-    def __init__(self, *answers: JoinReply) -> None:
+    def __init__(self, *answers: JoinReply | grpc.StatusCode, ahead: int = 0) -> None:
         self.peers, self.order = self, Trio
         self.reported: list[tuple[Account, bool]] = []
-        self._answers = list(answers)
+        self._answers, self._ahead = list(answers), ahead
 
     async def join(self, peer: Account, fence: Fence) -> JoinReply:
-        return self._answers.pop(0)
+        answer = self._answers.pop(0)
+        if isinstance(answer, grpc.StatusCode):
+            raise grpc.aio.AioRpcError(answer, grpc.aio.Metadata(), grpc.aio.Metadata())
+        return answer
+
+    async def ping(self, peer: Account) -> PingReply:
+        return PingReply(attempt=self._ahead)
+
+    def is_credible(self, fence: Fence, peer: Account, reply: JoinReply) -> bool:
+        return reply.engine.account == account_bytes(peer)
 
     def report_loss(self, lost: Account, unlinked: bool) -> None:
         self.reported.append((lost, unlinked))
@@ -63,15 +73,29 @@ class Trio:
     mpcs = (Account("0x" + "1" * 40),)
 
 
-def reply_of(node: Account, checkpoints: int = 0) -> JoinReply:
-    address = EngineAddress(account=account_bytes(node))
-    return JoinReply(engine=address, checkpoints=[Checkpoint(epoch=n) for n in range(checkpoints)])
+def reply_of(node: Account) -> JoinReply:
+    return JoinReply(engine=EngineAddress(account=account_bytes(node)))
 
 
-@pytest.mark.parametrize("lie", [reply_of(Account("0x" + "2" * 40)), reply_of(Trio.mpcs[0], KEPT + 1)])
-async def test_a_peer_that_answers_for_another_or_floods_does_not_join(lie: JoinReply) -> None:
-    honest = reply_of(Trio.mpcs[0], KEPT)
-    door = Door(lie, honest)
-    joined = await _join(door, Trio.mpcs[0], Fence(0, 1), 0.0, clock=iter((0.0, 1.0, 2.0)).__next__)  # type: ignore[arg-type]
-    assert joined is honest
+async def knock(door: Door) -> JoinReply:
+    return await _join(door, Trio.mpcs[0], Fence(0, 1), 0.0, clock=iter((0.0, 1.0, 2.0)).__next__)  # type: ignore[arg-type]
+
+
+async def test_a_peer_whose_answer_is_not_credible_does_not_join_and_is_complained_of() -> None:
+    honest = reply_of(Trio.mpcs[0])
+    door = Door(reply_of(Account("0x" + "2" * 40)), honest)
+    assert await knock(door) is honest
+    assert door.reported == [(Trio.mpcs[0], True)]
+
+
+async def test_a_leader_that_was_restarted_learns_how_far_its_peer_was() -> None:
+    with pytest.raises(PeerAheadError) as ahead:
+        await knock(Door(grpc.StatusCode.ABORTED, ahead=MAX_ATTEMPTS))
+    assert ahead.value.attempt == MAX_ATTEMPTS
+
+
+async def test_an_attempt_that_nobody_numbers_is_not_believed() -> None:
+    honest = reply_of(Trio.mpcs[0])
+    door = Door(grpc.StatusCode.ABORTED, honest, ahead=2**31)
+    assert await knock(door) is honest
     assert door.reported == [(Trio.mpcs[0], True)]
