@@ -9,10 +9,13 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from sqlalchemy import (
+    ARRAY,
     JSON,
     BigInteger,
     ColumnElement,
     Float,
+    String,
+    any_,
     bindparam,
     case,
     cast,
@@ -20,6 +23,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    true,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -90,6 +94,7 @@ async def write_beats(session: AsyncSession, beats: Iterable[Beat], patience_sec
     """Keep nodes online for `patience_seconds` from now. Nodes that are gone stay gone; a node's last beat counts."""
     figures = {account: snapshot for account, *snapshot in beats}
     if figures:
+        await _lock(session, col(NodeLiveness.account) == any_(literal([*figures], ARRAY(String))))
         connection = await session.connection()
         await connection.execute(_WRITE_BEATS, {"beats": figures, "patience": patience_seconds})
 
@@ -107,8 +112,8 @@ async def listen(session: AsyncSession, service: str, patience_seconds: float) -
     if deaf == [service] and 0 < own_gap_seconds < patience_seconds / 2:
         await _refresh(session, listened, col(NodeLiveness.online_until) + own_gap_seconds)
     elif deaf or not leases:
-        await _refresh(session, listened, literal(now + RETURN_PATIENCES * patience_seconds))
         await session.execute(delete(ListeningLease).where(col(ListeningLease.service).in_(deaf)))
+        await _refresh(session, listened, literal(now + RETURN_PATIENCES * patience_seconds))
     await session.merge(ListeningLease(service=service, heard_at=now))
     return bool(deaf or not leases)
 
@@ -131,10 +136,22 @@ async def forget(session: AsyncSession, account: str) -> None:
 
 async def _refresh(session: AsyncSession, listened: float, until: ColumnElement[float]) -> None:
     """Keep online until then whoever was online at the last moment when somebody listened, and nobody else."""
+    await _lock(session, true())
     was_online = col(NodeLiveness.online_until) > listened
     statement = update(NodeLiveness).where(col(NodeLiveness.online_until) > 0)
     values = statement.values(online_until=case((was_online, until), else_=0.0))
     await session.execute(values.execution_options(synchronize_session=False))
+
+
+async def _lock(session: AsyncSession, which: ColumnElement[bool]) -> None:
+    """Lock rows by account before they are written, or two services wait for each other (SQLite: one writer anyway).
+
+    An update alone locks in the order of its plan.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        account = col(NodeLiveness.account)
+        rows = select(account).where(which).order_by(account).with_for_update(key_share=True).subquery()
+        await session.execute(select(func.count()).select_from(rows))
 
 
 def _listened_until() -> ColumnElement[float]:

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
-from fixtures.database import TEMPLATE, empty_postgres_url
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -83,13 +82,6 @@ def pid_of(session: AsyncSession) -> Awaitable[int | None]:
 async def end_connection(database: Database, pid: int | None) -> None:
     async with database.transaction() as session:
         await session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
-
-
-@pytest.fixture
-async def on_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    url = empty_postgres_url(request.getfixturevalue("postgres"), TEMPLATE)
-    async with Database(url) as database:
-        yield database
 
 
 async def test_a_connection_that_is_lost_before_the_commit_did_nothing(on_postgresql: Database) -> None:

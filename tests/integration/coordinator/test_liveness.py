@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import grpc.aio
 import pytest
 from fixtures.live_coordinator import ClientNode, LiveCoordinator, beat, eventually
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlmodel import col
 
 from coordinator import liveness
@@ -157,6 +158,28 @@ async def test_a_thousand_beats_fit_one_batch(database: Database) -> None:
         row = await session.get(NodeLiveness, accounts[0])
         assert row is not None
         assert row.memory_total_bytes == 2**40
+
+
+async def write_both(database: Database) -> None:
+    async with database.transaction() as session:
+        await liveness.write_beats(session, [Beat(DEAD), Beat(ALIVE)], PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("write", [write_both, listen])
+async def test_services_that_write_the_same_nodes_never_wait_for_each_other(
+    on_postgresql: Database, write: Callable[[Database], Awaitable[object]]
+) -> None:
+    """A service that waits for the first node's row holds no other one, whichever was stored first."""
+    for account in (DEAD, ALIVE):
+        await add(on_postgresql, account, 60)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    last = select(col(NodeLiveness.account)).where(col(NodeLiveness.account) == DEAD)
+    async with on_postgresql.transaction() as other, asyncio.TaskGroup() as tasks:
+        await other.get(NodeLiveness, ALIVE, with_for_update=True)
+        tasks.create_task(write(on_postgresql))
+        await eventually(lambda: other.scalar(waiting), bool)
+        assert await other.scalar(last.with_for_update(skip_locked=True)) == DEAD
+        await other.commit()
 
 
 async def is_online(live: LiveCoordinator) -> bool:
