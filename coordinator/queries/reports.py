@@ -11,18 +11,18 @@ from coordinator.context import Context
 from coordinator.models.queries import CONSTANTS_RANK, FailureNote, Participant, Query
 from coordinator.queries import repository
 from coordinator.queries.errors import NotParticipant, NotYet, SpecDoesNotFit, StaleGeneration, WrongSignature
+from coordinator.queries.facts import DELIVERY_PHASE
 from coordinator.queries.schemas import CleanupNotice, FailureNotice, Progress, Session
 from coordinator.queries.sessions import session_of
 from coordinator.wakeups import Topic
 from soterone.crypto.messages import CleanupDone, Domain, Message, SignatureError, recover
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account, QueryId, hash_bytes
-from soterone.domain.lifecycle import Stage
+from soterone.domain.lifecycle import SHARES_NEEDED, Stage
 from soterone.domain.roles import Role
 from soterone.domain.text import printable
 
-PHASES = ("accepted", "linked", "align", "share", "train", "deliver")
-_TRAINED = PHASES.index("deliver")
+PHASES = ("accepted", "linked", "align", "share", "train", DELIVERY_PHASE)
 _DETAIL_LENGTH, _SENTENCE_LENGTH = 200, 500
 _EVENT_STEP = 0.05
 _MOST_EVENTS = 5_000
@@ -83,8 +83,8 @@ async def _advance(session: AsyncSession, query: Query, participant: Participant
     participant.generation, participant.attempt = progress.generation, progress.attempt
     participant.phase, participant.fraction = progress.phase, fraction
     participant.detail = printable(progress.detail, _DETAIL_LENGTH)
-    if query.training_ended_at is None and _ended_training(participant):
-        query.training_ended_at = now
+    if progress.phase == DELIVERY_PHASE and await _training_ended(session, query):
+        query.training_ended_at = query.training_ended_at or now
     if query.status in (Stage.DISPATCHED, Stage.RECOVERING):
         await repository.wake(session, query)
     if tell and await repository.last_sequence(session, query.id) < _MOST_EVENTS:
@@ -97,8 +97,14 @@ async def _advance(session: AsyncSession, query: Query, participant: Participant
         await repository.add_event(session, query.id, "progress", data)
 
 
-def _ended_training(participant: Participant) -> bool:
-    return participant.role == Role.MPC_NODE and PHASES.index(participant.phase) >= _TRAINED
+async def _training_ended(session: AsyncSession, query: Query) -> bool:
+    """So many of the present trio deliver as make a result: no node ends the training by its word alone."""
+    trio = [
+        one
+        for one in await repository.participants_of(session, query.id)
+        if one.role == Role.MPC_NODE and one.lost_generation is None and one.generation == query.generation
+    ]
+    return sum(one.phase == DELIVERY_PHASE for one in trio) >= SHARES_NEEDED
 
 
 def _is_ahead(participant: Participant, progress: Progress, fraction: float) -> bool:

@@ -72,6 +72,16 @@ async def test_small_steps_are_told_when_they_add_up(world: World, running: Prop
     assert (await world.kinds(running.query_id)).count("progress") == 2
 
 
+async def test_one_node_alone_does_not_end_the_training(world: World, running: Proposal) -> None:
+    owner = Account(running.order.owners[0])
+    await world.progress(running.query_id, node_of(running), "deliver")
+    await world.progress(running.query_id, owner, "deliver")
+    await world.disconnect(owner)
+    view = await world.until(running.query_id, lambda view: view.status == "failed")
+    assert view.failure is not None
+    assert (view.failure.reason, view.failure.node) == (FailureReason.OWNER_LOST, owner)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"phase": "think"}, {"fraction": float("nan")}, {"generation": 1}],

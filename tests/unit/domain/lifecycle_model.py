@@ -174,6 +174,11 @@ class Network:
         }
 
     @property
+    def delivering(self) -> int:
+        """How many of the trio say that they only deliver."""
+        return sum(self.phases.get((self.generation, node)) == "deliver" for node in self.trio)
+
+    @property
     def assured(self) -> bool:
         delivering = {
             node

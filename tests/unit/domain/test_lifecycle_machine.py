@@ -138,7 +138,7 @@ class Life(RuleBasedStateMachine):
         node = self.net.trio[rank]
         if node not in self.dead:
             self.net.phases[self.net.generation, node] = phase
-            self.net.trained |= phase == "deliver"
+            self.net.trained |= self.net.delivering >= SHARES_NEEDED
 
     @precondition(_on_chain)
     @rule()
