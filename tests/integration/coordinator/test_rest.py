@@ -253,7 +253,8 @@ def metadata(dataset: str, name: str, tags: list[str], rows: int) -> pb.PublishD
 
 async def test_the_catalog_filters_groups_and_pages(owner: ClientNode, live: LiveCoordinator) -> None:
     async with owner.agents() as agents, live.rest() as web:
-        await beat(agents.Connect(), 1)
+        stream = agents.Connect()
+        await beat(stream, 1)
         for dataset, name, tags, rows in (
             (IDS[0], "Lyon_100", ["cancer", "eu"], 500),
             (IDS[1], "Boston", ["cancer"], 50),
@@ -274,6 +275,7 @@ async def test_the_catalog_filters_groups_and_pages(owner: ClientNode, live: Liv
         assert await names("?text=%25") == []
         assert await names("?text=';DROP TABLE datasets--") == []
         assert await names("?rows_at_least=500") == ["Lyon_100", "Oslo"]
+        await beat(stream, 2)
         assert await names(f"?owner={owner.account.lower()}&online=true") == ["Lyon_100", "Boston", "Oslo"]
         assert await names(f"?owner={Signer.new().account}") == []
         page = (await web.get("/v1/catalog/datasets?limit=2&group_by=tag")).json()
