@@ -40,6 +40,9 @@ from soterone.domain.spec import QuerySpec
 DELIVERY_PHASE = "deliver"
 """What an MPC node reports once its training has ended and only its share is to come."""
 
+LONE_SHARE_SECONDS = 30.0
+"""So long a single share says that training has ended and its node is not needed any more: later it may be junk."""
+
 _BLAMED = OWN_DOING | {FailureReason.OWNER_LOST, FailureReason.NO_SUCCESSOR}
 """Reasons that are the doing of the node that a failure names; an engine may fail by anybody's fault."""
 
@@ -86,6 +89,7 @@ async def situation_of(
     replacements = await repository.replacements_of(session, query.id)
     times = sorted(share.stored_at for share in ranked)
     assured = _is_assured(query, participants, offline, ranked)
+    believed = await _are_believed(session, query, times)
     facts = QueryFacts(
         stage=Stage(query.status),
         generation=query.generation,
@@ -93,8 +97,8 @@ async def situation_of(
         max_run_seconds=query.max_run_seconds,
         dispatched_at=query.dispatched_at,
         progressed=_has_progressed(query, participants),
-        lost_owners=_lost_owners(query, participants, offline),
-        silent_mpcs=() if assured else _silent_mpcs(participants, offline, ranked),
+        lost_owners=() if assured or believed else _lost_owners(query, participants, offline),
+        silent_mpcs=() if assured else _silent_mpcs(participants, offline, ranked if believed else ()),
         result_assured=assured,
         complaints=_complaints(participants, complaints),
         replacement=_replacement(_open(query, replacements), seeded),
@@ -203,6 +207,13 @@ def _is_assured(
     }
     trio = set(_present(participants, Role.MPC_NODE))
     return len(trio & (trained | {share.node for share in ranked})) >= SHARES_NEEDED
+
+
+async def _are_believed(session: AsyncSession, query: Query, stored_at: Sequence[float]) -> bool:
+    """Whether the shares that are here speak for those to come: nobody can look into a sealed one."""
+    if not stored_at:
+        return False
+    return await repository.now(session) < max(stored_at[0] + LONE_SHARE_SECONDS, query.patient_until or 0.0)
 
 
 def _silent_mpcs(

@@ -76,7 +76,8 @@ class QueryFacts:
 
     `announced` are the announcements already on their way in this generation; `ended_on_chain` follows the
     chain at the depth that the coordinator acts on; `shares` are the ranks stored for this generation.
-    `silent_mpcs` are those of the trio that are offline although somebody listened; `result_assured`: two shares are
+    `lost_owners` are offline before training has ended; `silent_mpcs` are those of the trio that are offline and may
+    still be needed, although somebody listened; `result_assured`: two shares are
     there or certain to come, so that nobody is replaced. `complaints` are those of this generation about its trio.
     `closing_seconds`: how long after its longest run results may still come and nodes still clean up.
     `patient_until`: the coordinator was away, so what is late by then may still come. `behind_chain`: a reorganisation
@@ -288,7 +289,7 @@ def _failure(facts: QueryFacts, dispatched_at: float, now: float) -> AnnounceFai
     report = facts.failure
     if report is not None and not _explained(facts, report, now):
         return AnnounceFailure(report.reason, report.node, report.sentence)
-    if facts.lost_owners and not facts.shares:
+    if facts.lost_owners:
         return _blame(FailureReason.OWNER_LOST, facts.lost_owners[0])
     unfilled = _unfilled(facts, now)
     if unfilled is not None:

@@ -1,5 +1,6 @@
 """What participants may say of a query, and what is not taken from them."""
 
+import asyncio
 import errno
 import os
 from dataclasses import replace
@@ -11,6 +12,7 @@ from fixtures.query_world import World
 
 from coordinator.errors import answer_to
 from coordinator.queries import errors, service
+from coordinator.queries.facts import LONE_SHARE_SECONDS
 from coordinator.queries.schemas import CleanupNotice, FailureNotice, Progress
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import CleanupDone, sign
@@ -77,6 +79,18 @@ async def test_one_node_alone_does_not_end_the_training(world: World, running: P
     await world.progress(running.query_id, node_of(running), "deliver")
     await world.progress(running.query_id, owner, "deliver")
     await world.disconnect(owner)
+    view = await world.until(running.query_id, lambda view: view.status == "failed")
+    assert view.failure is not None
+    assert (view.failure.reason, view.failure.node) == (FailureReason.OWNER_LOST, owner)
+
+
+async def test_nor_does_a_share_that_no_other_follows(world: World, running: Proposal) -> None:
+    owner = Account(running.order.owners[1])
+    assert await world.deliver(running.query_id, node_of(running, 1), 1, b"junk")
+    await world.disconnect(owner)
+    await asyncio.sleep(1.0)
+    assert (await world.view(running.query_id)).status == "dispatched"
+    await world.age_shares(LONE_SHARE_SECONDS)
     view = await world.until(running.query_id, lambda view: view.status == "failed")
     assert view.failure is not None
     assert (view.failure.reason, view.failure.node) == (FailureReason.OWNER_LOST, owner)

@@ -34,6 +34,7 @@ OWNERS = (Account("0x" + "a" * 40), Account("0x" + "b" * 40))
 NODES = tuple(Account("0x" + str(digit) * 40) for digit in range(1, 8))
 TRIO = NODES[:3]
 RUN_SECONDS, CLOSING_SECONDS, WAIT_SECONDS, REFUSED_SECONDS = 300, 100.0, 60.0, 30.0
+LONE_SHARE_SECONDS = 30.0
 MOST_REPLACEMENTS = 2
 _ENDINGS = {
     Announcement.COMPLETE: Stage.COMPLETED,
@@ -133,9 +134,10 @@ class Network:
 
     def facts(self) -> QueryFacts:
         ranked = {self.trio.index(node): at for node, at in self.present_shares().items()}
-        assured = self.assured
-        gone = [one for one in self.trio if one in self.offline and (self.generation, one) not in self.shares]
-        owners = () if self.trained else tuple(one for one in OWNERS if one in self.offline)
+        assured, believed = self.assured, self.present_shares() if self.lone_share_is_fresh else {}
+        gone = [one for one in self.trio if one in self.offline and one not in believed]
+        ended = self.trained or assured or believed
+        owners = () if ended else tuple(one for one in OWNERS if one in self.offline)
         return QueryFacts(
             stage=self.stage,
             generation=self.generation,
@@ -172,6 +174,11 @@ class Network:
         return {
             node: at for (of, node), at in self.shares.items() if of == self.generation and node in self.trio
         }
+
+    @property
+    def lone_share_is_fresh(self) -> bool:
+        first = min(self.present_shares().values(), default=float("-inf"))
+        return self.now < max(first + LONE_SHARE_SECONDS, self.patient_until)
 
     @property
     def delivering(self) -> int:

@@ -78,11 +78,11 @@ def test_the_third_share_and_the_constants_have_thirty_seconds() -> None:
     assert next_due(two) == 50.0 + THIRD_SHARE_SECONDS
 
 
-def test_an_owner_lost_in_training_fails_the_query_and_after_it_does_not() -> None:
+def test_an_owner_lost_in_training_fails_the_query() -> None:
     lost = running(lost_owners=OWNERS[:1])
     (failure,) = decide(lost, 20.0)
     assert failure == AnnounceFailure(FailureReason.OWNER_LOST, OWNERS[0], FailureReason.OWNER_LOST.sentence)
-    assert decide(replace(lost, shares=frozenset({1})), 20.0) == ()
+    assert decide(replace(lost, shares=frozenset({1})), 20.0) == (failure,)
 
 
 def test_two_shares_outweigh_every_complaint() -> None:
