@@ -8,6 +8,7 @@ import pytest
 from fixtures.query_world import World, eventually
 
 from coordinator.queries import errors, service
+from coordinator.queries.facts import LONE_SHARE_SECONDS
 from coordinator.queries.schemas import CleanupNotice, FailureNotice, Progress
 from coordinator.resources import repository as resources
 from soterone.audit.auditor import audit
@@ -234,6 +235,21 @@ async def test_a_successor_that_declines_is_not_blamed_for_it(world: World) -> N
     view = await world.until_mined(proposal.query_id, lambda view: view.status == "failed")
     assert view.failure is not None
     assert (view.failure.reason, view.failure.node) == (FailureReason.POLICY_REFUSED, None)
+    assert await observations(world, proposal) == [100] * 5 + [0]
+
+
+async def test_a_share_that_no_other_follows_hides_no_loss_for_long(world: World) -> None:
+    proposal = await launched(world)
+    trio, owner = trio_of(proposal), Account(proposal.order.owners[0])
+    assert await world.deliver(proposal.query_id, trio[0], 0, b"junk")
+    await world.disconnect(trio[0])
+    await world.complain(proposal.query_id, owner, trio[0])
+    await asyncio.sleep(1.0)
+    assert "mpc-lost" not in await world.kinds(proposal.query_id)
+    await world.age_shares(LONE_SHARE_SECONDS)
+    await world.until_mined(proposal.query_id, lambda view: view.generation == 1)
+    (event,) = await updates(world, proposal)
+    await finish(world, proposal, [event.new_mpc, *trio[1:]], 1)
     assert await observations(world, proposal) == [100] * 5 + [0]
 
 
