@@ -17,7 +17,6 @@ from rich.console import Console
 
 from scripts.chaos.campaign import run_cells
 from scripts.chaos.cells import chosen
-from scripts.chaos.ground import AWAY_SECONDS
 from scripts.chaos.namespaces import NoNamespaces, enter, inside
 from scripts.chaos.outcome import Outcome, Verdict
 from scripts.chaos.report import closing_line, line_of, print_matrix
@@ -32,9 +31,6 @@ def main(
     list_cells: Annotated[bool, typer.Option("--list", help="Name the cells and run none.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the outcomes here as JSON.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where networks live; failed ones stay there.")] = None,
-    away: Annotated[
-        float, typer.Option(min=8, help="How many seconds a stop or a cut lasts; a node is dead after 6.")
-    ] = AWAY_SECONDS,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the folders of all networks.")] = False,
 ) -> None:
     """Break everything, everywhere, one thing at a time; exit 1 unless every query ends well."""
@@ -50,7 +46,7 @@ def main(
     began = time.monotonic()
     place = folder or Path(tempfile.mkdtemp(prefix="soterone-chaos-"))
     outcomes = []
-    for outcome in run_cells(cells, place, with_cuts=with_cuts, keep=keep, away_seconds=away):
+    for outcome in run_cells(cells, place, with_cuts=with_cuts, keep=keep):
         console.print(line_of(outcome))
         outcomes.append(outcome)
     print_matrix(console, outcomes)

@@ -20,9 +20,7 @@ FAILED = "failed"
 """The file that marks a network in which something failed, or that was interrupted."""
 
 
-def run_cells(
-    cells: Sequence[Cell], place: Path, *, with_cuts: bool, keep: bool, away_seconds: float
-) -> Iterator[Outcome]:
+def run_cells(cells: Sequence[Cell], place: Path, *, with_cuts: bool, keep: bool) -> Iterator[Outcome]:
     """Yield the outcome of each cell in turn. Networks live under `place`; those without a failure go unless `keep`."""
     number = 0
     for _, group in groupby(cells, lambda cell: cell.postgres):
@@ -32,9 +30,7 @@ def run_cells(
             folder = place / f"network-{number}"
             folder.mkdir(parents=True)
             namespaces = Namespaces() if with_cuts else None
-            run = yield from _in_one_network(
-                waiting, Ground(folder, namespaces, waiting[0].postgres, away_seconds)
-            )
+            run = yield from _in_one_network(waiting, Ground(folder, namespaces, waiting[0].postgres))
             if not keep and not (folder / FAILED).exists():
                 shutil.rmtree(folder)
             waiting = waiting[run:]

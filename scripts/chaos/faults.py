@@ -17,6 +17,12 @@ from scripts.chaos.cells import Fault
 from scripts.chaos.ground import Ground
 from scripts.chaos.namespaces import Namespaces
 
+STOPPED_SECONDS = 30.0
+"""How long a process is stopped: long enough for all that waits for it to be noticed."""
+
+AWAY_SECONDS = 10.0
+"""How long a cut or the death of infrastructure lasts: well over the 6 s that make an agent count as dead."""
+
 _REORG_BLOCKS = 4
 
 
@@ -36,7 +42,7 @@ class Breakage:
     def outlast(self) -> None:
         """Wait until the fault has lasted as long as it should, then mend it."""
         if self.fault not in (Fault.RESTART, Fault.REORG):
-            time.sleep(max(0.0, self.at + self.ground.away_seconds - time.time()))
+            time.sleep(max(0.0, self.at + _seconds_of(self.fault) - time.time()))
         self.mend()
 
     def mend(self) -> None:
@@ -86,8 +92,12 @@ def inject(ground: Ground, fault: Fault, parties: Sequence[str], *, until_mended
     if fault in (Fault.RESTART, Fault.REORG):
         breakage.mend()
     elif fault is not Fault.KILL or not until_mended:
-        breakage.mend_after(ground.away_seconds)
+        breakage.mend_after(_seconds_of(fault))
     return breakage
+
+
+def _seconds_of(fault: Fault) -> float:
+    return STOPPED_SECONDS if fault is Fault.STOP else AWAY_SECONDS
 
 
 def _break(ground: Ground, fault: Fault, party: str) -> None:

@@ -25,9 +25,6 @@ from soterone.rest.queries import TimerWishes
 
 MPC_NAMES = ("ada", "bela", "cleo", "dora", "emil", "fay")
 EPOCHS = 16
-AWAY_SECONDS = 10.0
-"""How long a stop, a cut or the death of infrastructure lasts: well over the 6 s that make an agent count as dead."""
-
 SHORT_DAYS = Parameters(
     epoch_seconds=20, week_seconds=140, feedback_window_seconds=3600, silent_settle_seconds=3600
 )
@@ -53,7 +50,6 @@ class Ground:
     folder: Path
     namespaces: Namespaces | None
     postgres: bool
-    away_seconds: float = AWAY_SECONDS
     network: Devnet = field(init=False)
     customer: Customer = field(init=False)
     spec: QuerySpec = field(init=False)
