@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
 from scripts.chaos.endings import describe, end_of, repeated, same
@@ -64,7 +62,6 @@ def _consistency(facts: Facts, events: list[Event], end: End | None) -> Iterator
     yield from repeated(events)
     yield from _told_by_coordinator(facts, events, end)
     yield from _result(facts, end)
-    yield from _agents(facts)
     for remains in remains_of(facts.ground):
         yield Complaint(Verdict.WRONG, f"left behind: {remains}")
     for contradiction in asyncio.run(_audited(facts.ground)):
@@ -120,17 +117,6 @@ def _result(facts: Facts, end: End | None) -> Iterator[Complaint]:
         )
         if not difference <= _WEIGHT_TOLERANCE:
             yield Complaint(Verdict.WRONG, f"weights differ by {difference:.5f} from an uninterrupted run")
-
-
-def _agents(facts: Facts) -> Iterator[Complaint]:
-    for name, agent in facts.ground.network.agents.items():
-        store = f"{(agent.folder / 'agent.sqlite3').as_uri()}?mode=ro"
-        with closing(sqlite3.connect(store, uri=True)) as connection:
-            kept = connection.execute(
-                "SELECT state FROM sessions WHERE query_id = ?", (facts.query.id,)
-            ).fetchall()
-        for (state,) in kept:
-            yield Complaint(Verdict.STUCK, f"{name} still keeps the query as {state}")
 
 
 def _conduct(facts: Facts, events: list[Event], end: End) -> Iterator[Complaint]:

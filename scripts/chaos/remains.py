@@ -1,8 +1,10 @@
-"""What should be gone once a query is over: files of workspaces, plaintext in memory, engines, ports."""
+"""What should be gone once a query is over: files of workspaces, plaintext in memory, sessions, engines, ports."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -18,10 +20,20 @@ _LISTENING = "0A"
 def remains_of(ground: Ground) -> list[str]:
     """Return everything that is still there, in words."""
     found = [str(path) for agent in ground.network.agents.values() for path in workspace_files(agent)]
+    found += _sessions(ground)
     found += _engines(ground)
     for agent in ground.network.agents.values():
         found += _ports(agent)
     return found
+
+
+def _sessions(ground: Ground) -> Iterator[str]:
+    """An agent forgets a query when the coordinator has its promise that nothing of it is left."""
+    for name, agent in ground.network.agents.items():
+        store = f"{(agent.folder / 'agent.sqlite3').as_uri()}?mode=ro"
+        with closing(sqlite3.connect(store, uri=True)) as connection:
+            kept = connection.execute("SELECT query_id, state FROM sessions").fetchall()
+        yield from (f"{name} still keeps query {query} as {state}" for query, state in kept)
 
 
 def _engines(ground: Ground) -> Iterator[str]:
