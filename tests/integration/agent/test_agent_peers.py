@@ -294,7 +294,8 @@ async def test_a_sentence_of_a_peer_cannot_forge_log_lines(called: Called) -> No
     async with called.as_caller(called.query.owners[0].tls) as peer:
         request = AbortRequest(query_id=called.query.id, reason=10, sentence=sentence)
         await peer.Abort(request, timeout=5)
-    kept = called.agent.session._record.sentence
+    source, kept = called.agent.session._record.sentence.split(" ended the query: ")
+    assert source == f"The node {called.query.owners[0].account}"
     assert kept.startswith("Bad column.[31mforged line")
     assert len(kept) <= 500
     assert kept.isprintable()

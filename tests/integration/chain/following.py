@@ -64,7 +64,7 @@ async def following(client: ChainClient, **options: Any) -> AsyncIterator[Follow
         await asyncio.wait_for(task, 5)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 (the condition is a reading of many things)
             await asyncio.sleep(0.005)

@@ -14,6 +14,7 @@ from coordinator.models.resources import Reservation
 from coordinator.queries import errors, service
 from coordinator.resources.demand import mpc_demand
 from coordinator.resources.errors import NodeFull
+from coordinator.retries import persistently
 from soterone.crypto.accounts import Signer
 from soterone.domain.ids import Account
 from soterone.domain.metadata import ColumnMetadata
@@ -148,9 +149,13 @@ async def test_capacity_is_never_promised_twice(world: World) -> None:
     """Sixteen customers at once, nodes that hold two queries each: what is reserved never exceeds what is there."""
     demand = mpc_demand([LABELLED, table(DATASETS[1], ColumnMetadata(name="texture", kind="number"))])
     small = PROFILE.model_copy(update={"cpu_cores": 2, "memory_bytes": 2 * demand.memory_bytes + 1})
-    async with world.database.transaction() as session:
-        for node in (await session.scalars(select(Node))).all():
-            node.profile_json = small.canonical().decode()
+
+    async def shrink() -> None:
+        async with world.database.transaction() as session:
+            for node in (await session.scalars(select(Node))).all():
+                node.profile_json = small.canonical().decode()
+
+    await persistently(shrink, harmless=True)
     customers = [Signer.new().account for _ in range(16)]
     tries = (service.propose(world.context, customer, world.request()) for customer in customers)
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
