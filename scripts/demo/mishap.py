@@ -90,7 +90,7 @@ class Mishap:
             return self.network.coordinator
         agents = self.network.agents.values()
         if self.victim is Victim.OWNER:
-            return next(agent.process for agent in agents if agent.role == "owner")
+            return min((one for one in agents if one.role == "owner"), key=lambda one: one.name).process
         return next(agent.process for agent in agents if agent.account == event.data["node"])
 
     def _start_again(self, process: Process) -> None:
