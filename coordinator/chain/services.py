@@ -12,6 +12,7 @@ from coordinator.chain.handler import CoordinatorHandler
 from coordinator.chain.sql_cursor import SqlCursorStore, SqlCursorTransaction
 from coordinator.chain.sql_outbox import SqlOutbox
 from coordinator.context import Context
+from coordinator.database_errors import DatabaseAway
 from coordinator.wakeups import Topic, Wakeups
 from soterone.chain.follower import Follower
 from soterone.chain.sender import Sender, SendingPolicy
@@ -66,7 +67,7 @@ class SenderService:
                     depth = await outbox.depth(session)
                 for state, count in depth.items():
                     self._context.metrics.outbox_depth.labels(state).set(count)
-            except SQLAlchemyError:
+            except (DatabaseAway, SQLAlchemyError):
                 _log.exception("outbox_not_measured")
             await asyncio.sleep(_LOOK_SECONDS)
 

@@ -1,8 +1,14 @@
 """A coordinator that was away, and queries that nobody finished: what became of them is told as it is."""
 
+import asyncio
+from dataclasses import replace
+
+import pytest
 from fixtures.query_world import World, eventually
 
 from coordinator.chain import outbox
+from coordinator.chain.services import SenderService
+from coordinator.database import Database
 from coordinator.models.nodes import ListeningLease
 from coordinator.models.queries import Query
 from coordinator.wakeups import Topic
@@ -101,3 +107,14 @@ async def test_a_deaf_coordinator_calls_nobody_late(world: World) -> None:
     for owner in proposal.order.owners:
         await world.deliver(proposal.query_id, Account(owner), 255)
     await world.until(proposal.query_id, lambda view: view.status == "completed")
+
+
+async def test_a_sender_goes_on_measuring_when_the_database_is_away(
+    world: World, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coordinator.database._FAILOVER_SECONDS", 0.2)
+    async with Database(f"postgresql+psycopg://soter@127.0.0.1:{unused_tcp_port}/soter") as nobody:
+        sending = SenderService(replace(world.context, database=nobody), world.signer)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await sending._measure()
