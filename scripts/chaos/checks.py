@@ -10,7 +10,7 @@ from scripts.chaos.endings import describe, end_of, repeated, same
 from scripts.chaos.expectations import DID_ITS_PART, End
 from scripts.chaos.ground import Ground
 from scripts.chaos.outcome import Complaint, Verdict
-from scripts.chaos.remains import remains_of
+from scripts.chaos.remains import remains_of, sessions_of
 from scripts.chaos.watch import Watch
 from soterone.audit.auditor import audit
 from soterone.chain.client import ChainClient
@@ -62,6 +62,8 @@ def _consistency(facts: Facts, events: list[Event], end: End | None) -> Iterator
     yield from repeated(events)
     yield from _told_by_coordinator(facts, events, end)
     yield from _result(facts, end)
+    for kept in sessions_of(facts.ground):
+        yield Complaint(Verdict.STUCK, kept)
     for remains in remains_of(facts.ground):
         yield Complaint(Verdict.WRONG, f"left behind: {remains}")
     for contradiction in asyncio.run(_audited(facts.ground)):

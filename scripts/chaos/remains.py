@@ -20,15 +20,14 @@ _LISTENING = "0A"
 def remains_of(ground: Ground) -> list[str]:
     """Return everything that is still there, in words."""
     found = [str(path) for agent in ground.network.agents.values() for path in workspace_files(agent)]
-    found += _sessions(ground)
     found += _engines(ground)
     for agent in ground.network.agents.values():
         found += _ports(agent)
     return found
 
 
-def _sessions(ground: Ground) -> Iterator[str]:
-    """An agent forgets a query when the coordinator has its promise that nothing of it is left."""
+def sessions_of(ground: Ground) -> Iterator[str]:
+    """Return who still keeps a query; an agent forgets it when the coordinator has its promise that nothing is left."""
     for name, agent in ground.network.agents.items():
         store = f"{(agent.folder / 'agent.sqlite3').as_uri()}?mode=ro"
         with closing(sqlite3.connect(store, uri=True)) as connection:

@@ -16,7 +16,7 @@ from scripts.chaos.expectations import End, ends
 from scripts.chaos.faults import Breakage, inject
 from scripts.chaos.ground import TIMERS, Ground, GroundError
 from scripts.chaos.outcome import Complaint, Outcome, Times, Verdict
-from scripts.chaos.remains import remains_of
+from scripts.chaos.remains import remains_of, sessions_of
 from scripts.chaos.victims import parties
 from scripts.chaos.watch import NotReached, Told, Watch, until
 from scripts.devnet.process import ProcessError
@@ -169,7 +169,8 @@ class _Run:
         except (Unreachable, Refused):
             return False
         kinds = {type(event) for event in watch.chain_events()}
-        return view.cleaned_up and {QueryCleanup, QuerySettled} <= kinds and not remains_of(self._ground)
+        left = [*sessions_of(self._ground), *remains_of(self._ground)]
+        return view.cleaned_up and {QueryCleanup, QuerySettled} <= kinds and not left
 
     def _where(self, watch: Watch) -> str:
         last = watch.trail()[-3:]

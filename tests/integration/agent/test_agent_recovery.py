@@ -13,7 +13,7 @@ from fixtures.recording_coordinator import until
 from fixtures.scripted_chain import STARTED_AT
 
 from node_agent.engines.base import EngineError, TrainJob
-from node_agent.sessions.checkpoints import Checkpoint
+from node_agent.sessions.checkpoints import KEPT, Checkpoint
 from node_agent.sessions.states import Fence
 from soterone.crypto.accounts import account
 from soterone.crypto.messages import LossReport, recover
@@ -374,3 +374,21 @@ async def test_a_peer_with_an_address_that_is_not_its_own_wastes_no_attempt(netw
     assert {account(notice.lost) for notice in network.heard.losses if notice.unlinked} == {liar.node.account}
     assert {agent.session.fence.attempt for agent in network.agents} == {1}
     assert {agent.state for agent in network.agents} == {"joined"}
+
+
+async def test_a_leader_believes_only_what_a_peer_signed_for_this_attempt_and_no_flood(
+    network: Network,
+) -> None:
+    hold_after_epoch(network, 2)
+    await network.dispatch()
+    await until_kept(network, 2)
+    leader, peer, other = network.mpcs
+    assert leader.session is not None
+    assert peer.session is not None
+    fence = peer.session.fence
+    reply = await peer.session.join(fence)
+    assert leader.session.is_credible(fence, peer.node.account, reply)
+    assert not leader.session.is_credible(fence, other.node.account, reply)
+    assert not leader.session.is_credible(Fence(0, fence.attempt + 1), peer.node.account, reply)
+    reply.checkpoints.extend([reply.checkpoints[0]] * KEPT)
+    assert not leader.session.is_credible(fence, peer.node.account, reply)
