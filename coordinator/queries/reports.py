@@ -83,8 +83,9 @@ async def _advance(session: AsyncSession, query: Query, participant: Participant
     participant.generation, participant.attempt = progress.generation, progress.attempt
     participant.phase, participant.fraction = progress.phase, fraction
     participant.detail = printable(progress.detail, _DETAIL_LENGTH)
-    if progress.phase == DELIVERY_PHASE and await _training_ended(session, query):
-        query.training_ended_at = query.training_ended_at or now
+    delivers = query.training_ended_at is None and progress.phase == DELIVERY_PHASE
+    if delivers and await _training_ended(session, query):
+        query.training_ended_at = now
     if query.status in (Stage.DISPATCHED, Stage.RECOVERING):
         await repository.wake(session, query)
     if tell and await repository.last_sequence(session, query.id) < _MOST_EVENTS:
