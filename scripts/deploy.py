@@ -46,13 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--replace", action="store_true", help="deploy anew beside a live deployment")
     for one in fields(Parameters):
         flag = "--" + one.name.replace("_", "-")
-        if one.name.endswith("_seconds"):
+        if isinstance(one.default, int):
             parser.add_argument(
-                flag, type=int, default=one.default, metavar="N", help=f"default {one.default}"
+                flag, type=_number, default=one.default, metavar="N", help=f"default {one.default}"
             )
         else:
             parser.add_argument(flag, metavar="ADDRESS", help=f"account that gets the role of {one.name}")
     return parser
+
+
+def _number(text: str) -> int:
+    """Decimal, or hexadecimal with 0x."""
+    return int(text, 0)
 
 
 def _deploy(options: argparse.Namespace) -> Path:
