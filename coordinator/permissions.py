@@ -49,6 +49,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "GET /v1/catalog/datasets": _PUBLIC,
     "GET /v1/catalog/nodes": _PUBLIC,
     "GET /v1/reputation/{account}": _PUBLIC,
+    "GET /v1/reputation/{account}/claims": _PUBLIC,
     "DELETE /v1/account": _CUSTOMER,
     "POST /v1/queries/proposals": _CUSTOMER,
     "POST /v1/queries": _CUSTOMER,
