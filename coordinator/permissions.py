@@ -69,6 +69,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "/soterone.v1.Agents/ReportLoss": _PARTICIPANT,
     "/soterone.v1.Agents/DeliverResult": _PARTICIPANT,
     "/soterone.v1.Agents/AcknowledgeCleanup": Rule(Caller.NODE, Reach.TAKES_PART, retired=True),
+    "/soterone.v1.Agents/RelayToQuorum": Rule(Caller.NODE, Reach.OWN, retired=True),
     "/soterone.v1.Agents/Unregister": Rule(Caller.NODE, Reach.OWN, retired=True),
 }
 

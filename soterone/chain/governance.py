@@ -4,21 +4,25 @@ The governor is `contracts/Timelock.sol` (OpenZeppelin's TimelockController); on
 carries out what has waited long enough.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from soterone.chain.calls import NOBODY, Call
 from soterone.chain.client import ChainClient
 from soterone.chain.codec import decode_result, encode_call
+from soterone.chain.direct_sender import DirectSender
 from soterone.chain.quorum import QUORUM
 from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.panels import Terms
 
-TIMELOCK = "Timelock"
-_AT_ONCE = bytes(32)
-_DONE = 1
+TIMELOCK: Final = "Timelock"
+_AT_ONCE: Final = bytes(32)
+_DONE: Final = 1
+_LOOK_SECONDS: Final = 0.5
 
 
 class Stage(Enum):
@@ -100,3 +104,41 @@ class Governor:
             self._chain.contracts.addresses[TIMELOCK], encode_call(TIMELOCK, function, *arguments), function
         )
         return decode_result(TIMELOCK, function, await self._chain.simulate(call, NOBODY))
+
+
+async def carry_through(
+    chain: ChainClient,
+    sender: DirectSender,
+    change: Call,
+    tell: Callable[[str], None] = lambda sentence: None,
+    *,
+    wait: bool = True,
+) -> Stage:
+    """Propose a change where nobody has, and carry it out once it may be. Safe to repeat; `sender` must be a proposer.
+
+    Without `wait` it goes as far as it can now. A change that was made before is made again, under another salt.
+    """
+    governor, calls = Governor(chain), GovernanceCalls(chain.contracts.addresses)
+    salt, stage, ready_at = await _newest(governor, change)
+    if stage is Stage.UNKNOWN:
+        await sender.send(calls.propose(change, await governor.delay_seconds(), salt))
+        stage, ready_at = await governor.stage_of(change, salt)
+    while stage is Stage.WAITING:
+        moment = datetime.fromtimestamp(ready_at, UTC).isoformat()
+        tell(f"{change.description}: proposed, and may be done from {moment} on")
+        if not wait:
+            return stage
+        await asyncio.sleep(_LOOK_SECONDS)
+        stage, ready_at = await governor.stage_of(change, salt)
+    await sender.send(calls.carry_out(change, salt))
+    tell(f"{change.description}: done")
+    return Stage.DONE
+
+
+async def _newest(governor: Governor, change: Call) -> tuple[bytes, Stage, int]:
+    """The first salt under which a change was not made yet."""
+    number, (stage, ready_at) = 0, await governor.stage_of(change)
+    while stage is Stage.DONE:
+        number += 1
+        stage, ready_at = await governor.stage_of(change, number.to_bytes(32))
+    return number.to_bytes(32), stage, ready_at
