@@ -48,7 +48,7 @@ def run(url: str, key_file: Path, folder: Path, *options: str) -> subprocess.Com
         "--folder",
         str(folder),
     ]
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=300, check=False)
 
 
 def contract(client: Web3, deployment: Deployment, name: str) -> Any:

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soterone.crypto.accounts import account
@@ -21,6 +21,7 @@ def bench(count: int, seed: int = 7) -> Bench:
     return Bench(TERMS, tuple(Seat(one, one) for one in accounts(count)), seed)
 
 
+@settings(deadline=None)
 @given(seed=st.binary(min_size=32, max_size=32), who=st.integers(0, 15), other=st.integers(0, 15))
 def test_a_recusal_moves_nobody_else(seed: bytes, who: int, other: int) -> None:
     recused = 1 << who | 1 << other
@@ -30,6 +31,7 @@ def test_a_recusal_moves_nobody_else(seed: bytes, who: int, other: int) -> None:
     assert not free & ~recused & ~panel
 
 
+@settings(deadline=None)
 @given(epoch_seed=st.integers(0, 2**80 - 1), place=st.integers(0, 7))
 def test_nobody_judges_itself_nor_twice(epoch_seed: int, place: int) -> None:
     court = bench(8, epoch_seed)
