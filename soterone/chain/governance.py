@@ -122,10 +122,11 @@ async def carry_through(
     salt, stage, ready_at = await _newest(governor, change)
     if stage is Stage.UNKNOWN:
         await sender.send(calls.propose(change, await governor.delay_seconds(), salt))
+        tell(f"{change.description}: proposed")
         stage, ready_at = await governor.stage_of(change, salt)
     while stage is Stage.WAITING:
         moment = datetime.fromtimestamp(ready_at, UTC).isoformat()
-        tell(f"{change.description}: proposed, and may be done from {moment} on")
+        tell(f"{change.description}: may be done from {moment} on")
         if not wait:
             return stage
         await asyncio.sleep(_LOOK_SECONDS)
