@@ -4,7 +4,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import soterone
-from coordinator import network, problems
+from coordinator import claims, network, problems
 from coordinator.accounts.api import router as accounts
 from coordinator.authorisation import authorise
 from coordinator.catalog.api import router as catalog
@@ -32,7 +32,7 @@ def create_app(context: Context, health: Health) -> FastAPI:
     )
     app.state.context, app.state.health = context, health
     app.state.event_streams = Quota(context.limits.event_streams_per_customer, "event streams")
-    for router in (network.router, accounts, catalog, queries):
+    for router in (network.router, claims.router, accounts, catalog, queries):
         app.include_router(router)
     problems.install(app)
     if context.settings.cors_origins:

@@ -49,6 +49,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "GET /v1/catalog/datasets": _PUBLIC,
     "GET /v1/catalog/nodes": _PUBLIC,
     "GET /v1/reputation/{account}": _PUBLIC,
+    "GET /v1/reputation/{account}/claims": _PUBLIC,
     "DELETE /v1/account": _CUSTOMER,
     "POST /v1/queries/proposals": _CUSTOMER,
     "POST /v1/queries": _CUSTOMER,
@@ -68,6 +69,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "/soterone.v1.Agents/ReportLoss": _PARTICIPANT,
     "/soterone.v1.Agents/DeliverResult": _PARTICIPANT,
     "/soterone.v1.Agents/AcknowledgeCleanup": Rule(Caller.NODE, Reach.TAKES_PART, retired=True),
+    "/soterone.v1.Agents/RelayToQuorum": Rule(Caller.NODE, Reach.OWN, retired=True),
     "/soterone.v1.Agents/Unregister": Rule(Caller.NODE, Reach.OWN, retired=True),
 }
 

@@ -46,13 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--replace", action="store_true", help="deploy anew beside a live deployment")
     for one in fields(Parameters):
         flag = "--" + one.name.replace("_", "-")
-        if one.name.endswith("_seconds"):
+        if isinstance(one.default, int):
             parser.add_argument(
-                flag, type=int, default=one.default, metavar="N", help=f"default {one.default}"
+                flag, type=number, default=one.default, metavar="N", help=f"default {one.default}"
             )
         else:
             parser.add_argument(flag, metavar="ADDRESS", help=f"account that gets the role of {one.name}")
     return parser
+
+
+def number(text: str) -> int:
+    """Decimal, or hexadecimal with 0x."""
+    return int(text, 0)
 
 
 def _deploy(options: argparse.Namespace) -> Path:
@@ -64,24 +69,25 @@ def _deploy(options: argparse.Namespace) -> Path:
         )
     parameters = Parameters(**{one.name: getattr(options, one.name) for one in fields(Parameters)})
     print(f"deploying to chain {client.eth.chain_id} at {options.rpc}")
-    deploy(options.rpc, _private_key(options), parameters, announce=print).save(path)
+    deploy(
+        options.rpc, private_key(options.key_file, options.password_file), parameters, announce=print
+    ).save(path)
     return path
 
 
-def _private_key(options: argparse.Namespace) -> str:
+def private_key(key_file: Path, password_file: Path | None) -> str:
+    """The key in a file as hex; of a keystore with its password, which is asked for when no file has it."""
     try:
-        text: str = options.key_file.read_text().strip()
+        text: str = key_file.read_text().strip()
         if not text.startswith("{"):
             return text
-        return bytes(Account.decrypt(json.loads(text), _password(options.password_file))).hex()
+        return bytes(Account.decrypt(json.loads(text), _password(password_file))).hex()
     except OSError as problem:
         raise DeploymentError(
             f"{problem.filename} cannot be read ({problem.strerror}): check the path"
         ) from None
     except ValueError as problem:
-        raise DeploymentError(
-            f"{options.key_file} does not open ({problem}): check file and password"
-        ) from None
+        raise DeploymentError(f"{key_file} does not open ({problem}): check file and password") from None
 
 
 def _password(file: Path | None) -> str:

@@ -6,51 +6,30 @@ so that each run draws other panels and a figure may differ by some tens of gas.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Final
 
 from eth_utils import keccak
-from web3 import Web3
-from web3.contract import Contract
 from web3.types import RPCEndpoint
 
-from soterone.chain.artifacts import load_artifact
+from soterone.chain.deployment import Parameters
 from soterone.crypto.accounts import Signer
-from soterone.crypto.messages import Domain, Message, sign
+from soterone.crypto.messages import Domain, Vote, sign
+from soterone.domain.detection import Kind
 from soterone.domain.ids import Account
+from soterone.domain.reputation import Severity
 
 if TYPE_CHECKING:
     from scripts.gas_scenario import Scenario
 
 HOUR_SECONDS: Final = 3600
 DETECTOR: Final = 4
-LIVENESS: Final = 1
-SEVERITIES: Final = 0x01333230
 SEATS: Final = 16
 DELAY_SECONDS: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Vote(Message):
-    """A detector accuses. For `DetectorQuorum`."""
-
-    solidity = (
-        "address", "address", "uint32", "uint64", "uint8", "uint8", "bytes32", "uint32", "uint32", "uint32",
-    )  # fmt: skip
-    node: Account
-    operator: Account
-    incarnation: int
-    epoch: int
-    kind: int
-    severity: int
-    evidence_hash: bytes
-    cores: int = 0
-    memory_mib: int = 0
-    speed: int = 0
-
-
 class Quorum:
-    """Sixteen detectors in a quorum of their own on the scenario's chain."""
+    """Sixteen detectors on the scenario's chain."""
 
     def __init__(self, network: Scenario, accused: Account) -> None:
         self._network, self._accused = network, accused
@@ -58,38 +37,18 @@ class Quorum:
 
     def measure(self) -> dict[str, int]:
         """Gas used to uphold a claim, by operation."""
-        self._deploy()
+        self._enlist()
         figures = {"penalty_5": self._penalty(7, 5)}
-        self._govern(self._quorum.encode_abi("setTerms", [(5, 3, 24, 720, SEVERITIES)]))
+        smaller = replace(Parameters().terms, panel_size=5, threshold=3)
+        self._govern(self._quorum.encode_abi("setTerms", [astuple(smaller)]))
         return figures | {"penalty_3": self._penalty(5, 3)}
 
-    def _deploy(self) -> None:
+    def _enlist(self) -> None:
         contracts = self._network.contracts
-        registry, ledger = contracts["NodeRegistry"], contracts["ReputationLedger"]
-        relay = [self._network.relay]
-        self._governor = self._create("Timelock", DELAY_SECONDS, relay, relay)
-        terms = (7, 5, 24, 720, SEVERITIES)
-        self._quorum = self._create(
-            "DetectorQuorum",
-            registry.address,
-            ledger.address,
-            self._governor.address,
-            DELAY_SECONDS,
-            HOUR_SECONDS,
-            terms,
-        )
-        for contract, role in ((registry, "SUSPENDER_ROLE"), (ledger, "PENALTY_ROLE")):
-            self._network.send(contract.functions.grantRole(keccak(text=role), self._quorum.address))
+        self._governor, self._quorum = contracts["Timelock"], contracts["DetectorQuorum"]
         for signer in self._detectors.values():
             self._network.register(signer, DETECTOR)
         self._govern(self._quorum.encode_abi("rotate", [[], list(self._detectors)]))
-
-    def _create(self, name: str, *arguments: object) -> Contract:
-        artifact, client = load_artifact(name), self._network.client
-        factory: type[Contract] = client.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-        sent = factory.constructor(*arguments).transact({"from": self._network.relay})
-        address = client.eth.wait_for_transaction_receipt(sent, poll_latency=0.005)["contractAddress"]
-        return factory(Web3.to_checksum_address(str(address)))
 
     def _govern(self, change: str) -> None:
         operation = (self._quorum.address, 0, change, b"\0" * 32, b"\0" * 32)
@@ -99,10 +58,8 @@ class Quorum:
 
     def _penalty(self, size: int, threshold: int) -> int:
         epoch = self._new_epoch()
-        votes = [
-            Vote(self._accused, self._accused, 1, epoch, LIVENESS, 2, keccak(text=f"evidence {member}"))
-            for member in range(threshold)
-        ]
+        accused = (self._accused, self._accused, 1, epoch, Kind.SNAPSHOT, Severity.GRAVE)
+        votes = [Vote(*accused, keccak(text=f"evidence {member}")) for member in range(threshold)]
         panel = self._quorum.functions.panelOf(self._accused, epoch).call()
         signatures = [
             sign(self._detectors[detector], self._domain, vote)

@@ -16,7 +16,7 @@ from web3.middleware import SignAndSendRawMiddlewareBuilder
 from web3.types import RPCEndpoint
 
 from scripts.devnet.anvil import DEVELOPER_KEYS
-from scripts.gas_quorum import Quorum, signer_of, sorted_signers
+from scripts.gas_quorum import DELAY_SECONDS, Quorum, signer_of, sorted_signers
 from soterone.chain.artifacts import load_artifact
 from soterone.chain.deployment import Parameters, connect, deploy
 from soterone.chain.openings import Opening, result_hash
@@ -40,7 +40,7 @@ class Scenario:
 
     def __init__(self, rpc_url: str) -> None:
         self.client = connect(rpc_url)
-        deployment = deploy(rpc_url, DEVELOPER_KEYS[0], Parameters())
+        deployment = deploy(rpc_url, DEVELOPER_KEYS[0], Parameters(admin_delay_seconds=DELAY_SECONDS))
         relay = self.client.eth.account.from_key(DEVELOPER_KEYS[0])
         self.client.middleware_onion.inject(SignAndSendRawMiddlewareBuilder.build(relay), layer=0)
         self.relay: ChecksumAddress = relay.address

@@ -8,6 +8,9 @@ from coordinator.datasets.repository import DatasetFilter
 from coordinator.nodes import repository as nodes
 from coordinator.nodes.repository import NodeView
 from coordinator.queries.service import usage_of
+from coordinator.resources import measurements
+from coordinator.resources.demand import Demand, verified_capacity
+from coordinator.resources.measurements import Measured
 from soterone.domain.ids import Account
 from soterone.domain.roles import Role, unpack_version
 from soterone.rest.catalog import (
@@ -57,21 +60,32 @@ async def node_page(
     """Return one page of nodes by account, with R' as the chain has it now."""
     async with context.database.reading() as session:
         found = await nodes.page(session, role=role, online_only=online_only, after=after, limit=limit + 1)
-        usage = await usage_of(session, [view.node.account for view in found])
+        nodes_found = [view.node.account for view in found]
+        usage = await usage_of(session, nodes_found)
+        measured = await measurements.standing(session, nodes_found)
     shown = found[:limit]
     accounts = [Account(view.node.account) for view in shown]
     scores = await context.chain.scores_of(accounts) if accounts else ()
     return NodeList(
         nodes=[
-            _node_entry(view, score, usage.get(view.node.account, UsageStatistics()))
+            _node_entry(
+                view,
+                score,
+                usage.get(view.node.account, UsageStatistics()),
+                measured.get(view.node.account),
+            )
             for view, score in zip(shown, scores, strict=True)
         ],
         next=shown[-1].node.account if len(found) > limit else None,
     )
 
 
-def _node_entry(view: NodeView, score: int, statistics: UsageStatistics) -> NodeEntry:
+def _node_entry(
+    view: NodeView, score: int, statistics: UsageStatistics, measured: Measured | None
+) -> NodeEntry:
     profile = view.profile
+    declared = Demand(profile.cpu_cores, profile.memory_bytes, profile.disk_bytes)
+    verified = declared if measured is None else verified_capacity(declared, measured.measurement)
     return NodeEntry(
         account=view.node.account,
         operator=view.node.operator,
@@ -81,6 +95,9 @@ def _node_entry(view: NodeView, score: int, statistics: UsageStatistics) -> Node
         online=view.online,
         cpu_cores=profile.cpu_cores,
         memory_bytes=profile.memory_bytes,
+        verified_cpu_cores=verified.cpu_cores,
+        verified_memory_bytes=verified.memory_bytes,
+        measured_in=measured.claim_id if measured else None,
         engines=profile.engines,
         score=score / _FIXED_POINT,
         statistics=statistics,

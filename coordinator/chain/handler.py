@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -134,7 +134,12 @@ def _identity(log: ChainLog) -> tuple[int, str, str, int]:
 
 
 def _data(event: Event) -> dict[str, Any]:
-    return {one.name: getattr(event, one.name) for one in fields(event) if one.name != "position"}
+    values = {one.name: getattr(event, one.name) for one in fields(event) if one.name != "position"}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 async def _registry_events(session: AsyncSession, account: str) -> list[Event]:

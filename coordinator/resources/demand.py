@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from soterone.domain.detection import Measurement
 from soterone.domain.metadata import DatasetMetadata
 
 _MIB = 2**20
@@ -20,6 +21,12 @@ class Demand:
     cpu_cores: int
     memory_bytes: int
     disk_bytes: int
+
+
+def verified_capacity(declared: Demand, measured: Measurement) -> Demand:
+    """Return what a node may be promised to give: never more than it declared, nor than detectors found."""
+    cores = min(declared.cpu_cores, measured.cores)
+    return Demand(cores, min(declared.memory_bytes, measured.memory_bytes), declared.disk_bytes)
 
 
 def owner_demand(dataset: DatasetMetadata) -> Demand:

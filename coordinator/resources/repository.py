@@ -9,14 +9,16 @@ from sqlmodel import col
 from coordinator.database import database_now
 from coordinator.models.nodes import Node, NodeLiveness
 from coordinator.models.resources import Reservation
-from coordinator.resources.demand import Demand
+from coordinator.resources import measurements
+from coordinator.resources.demand import Demand, verified_capacity
+from coordinator.resources.measurements import Measured
 from soterone.domain.profiles import NodeProfile
 
 _LIVE = or_(col(Reservation.expires_at).is_(None), col(Reservation.expires_at) > database_now())
 
 
 async def lock_capacities(session: AsyncSession, nodes: Collection[str]) -> dict[str, Demand]:
-    """Return the capacity of each node, never more than it declared or measured; the rows stay locked.
+    """Return the capacity of each node, never more than it declared, told or detectors measured; the rows stay locked.
 
     The lock orders concurrent reservations (SQLite: the transaction is the lock already).
     """
@@ -27,15 +29,18 @@ async def lock_capacities(session: AsyncSession, nodes: Collection[str]) -> dict
         .order_by(col(Node.account))
         .with_for_update(of=Node, key_share=True)
     )
-    return {node.account: _capacity(node, liveness) for node, liveness in rows}
+    found, measured = list(rows), await measurements.standing(session, nodes)
+    return {node.account: _capacity(node, liveness, measured.get(node.account)) for node, liveness in found}
 
 
-def _capacity(node: Node, liveness: NodeLiveness | None) -> Demand:
+def _capacity(node: Node, liveness: NodeLiveness | None, measured: Measured | None) -> Demand:
     profile = NodeProfile.model_validate_json(node.profile_json)
+    declared = Demand(profile.cpu_cores, profile.memory_bytes, profile.disk_bytes)
+    verified = declared if measured is None else verified_capacity(declared, measured.measurement)
     if liveness is None or liveness.memory_total_bytes == 0:
-        return Demand(profile.cpu_cores, profile.memory_bytes, profile.disk_bytes)
-    memory = min(profile.memory_bytes, liveness.memory_total_bytes)
-    return Demand(profile.cpu_cores, memory, min(profile.disk_bytes, liveness.disk_free_bytes))
+        return verified
+    memory = min(verified.memory_bytes, liveness.memory_total_bytes)
+    return Demand(verified.cpu_cores, memory, min(verified.disk_bytes, liveness.disk_free_bytes))
 
 
 async def promised(session: AsyncSession, nodes: Collection[str]) -> dict[str, Demand]:

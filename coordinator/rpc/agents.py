@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coordinator import judgements
 from coordinator.context import Context
 from coordinator.datasets import service as datasets
 from coordinator.errors import Malformed, TooLarge
@@ -103,6 +104,11 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
     async def AcknowledgeCleanup(self, request: pb.CleanupAcknowledgement, context: Call) -> pb.Nothing:
         """Keep a node's signed promise that nothing of a query is left with it."""
         await queries.record_cleanup(self._context, calling_node(), wire.cleanup_from(request))
+        return pb.Nothing()
+
+    async def RelayToQuorum(self, request: pb.QuorumCall, context: Call) -> pb.Nothing:
+        """Send a node's call to the detectors' quorum."""
+        await judgements.relay(self._context, calling_node(), request.data)
         return pb.Nothing()
 
     async def Unregister(self, request: pb.UnregisterRequest, context: Call) -> pb.UnregisterReply:

@@ -6,7 +6,7 @@ import json
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.chaos.namespaces import Namespaces
@@ -15,7 +15,7 @@ from scripts.devnet.hosting import Hosting, Loopback
 from scripts.devnet.network import Devnet
 from scripts.devnet.postgres import Postgres
 from scripts.devnet.process import Process
-from soterone.chain.deployment import Parameters
+from soterone.chain.deployment import DEVNET
 from soterone.chain.records import Contracts
 from soterone.client.customer import Customer
 from soterone.client.errors import ClientError
@@ -25,8 +25,8 @@ from soterone.rest.queries import TimerWishes
 
 MPC_NAMES = ("ada", "bela", "cleo", "dora", "emil", "fay")
 EPOCHS = 16
-SHORT_DAYS = Parameters(
-    epoch_seconds=20, week_seconds=140, feedback_window_seconds=3600, silent_settle_seconds=3600
+SHORT_DAYS = replace(
+    DEVNET, epoch_seconds=20, week_seconds=140, feedback_window_seconds=3600, silent_settle_seconds=3600
 )
 """Reputation has to move within minutes: a day of this chain takes 20 s."""
 

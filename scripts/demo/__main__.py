@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -22,11 +23,11 @@ from scripts.demo.story import DemoError, Story
 from scripts.devnet.network import BIN, Devnet
 from scripts.devnet.postgres import Postgres
 from scripts.devnet.process import ProcessError
-from soterone.chain.deployment import Parameters
+from soterone.chain.deployment import DEVNET
 from soterone.client.errors import ClientError
 
-DAYS_IN_SECONDS = Parameters(
-    epoch_seconds=2, week_seconds=14, feedback_window_seconds=3600, silent_settle_seconds=3600
+DAYS_IN_SECONDS = replace(
+    DEVNET, epoch_seconds=2, week_seconds=14, feedback_window_seconds=3600, silent_settle_seconds=3600
 )
 """Reputation moves while one watches: a day takes two seconds."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,11 @@ from scripts.devnet.anvil import INTERVAL_MINING, Anvil
 from scripts.devnet.hosting import Hosting, Loopback
 from scripts.devnet.postgres import Postgres
 from scripts.devnet.process import Process, run
-from soterone.chain.deployment import Deployment, Parameters, deploy
+from soterone.chain.client import ChainClient
+from soterone.chain.deployment import DEVNET, Deployment, Parameters, deploy
+from soterone.chain.direct_sender import DirectSender
+from soterone.chain.governance import GovernanceCalls, carry_through
+from soterone.chain.records import Contracts
 from soterone.crypto.accounts import Signer
 from soterone.domain.ids import Account
 
@@ -46,7 +51,7 @@ class Devnet:
     """
 
     folder: Path
-    parameters: Parameters = field(default_factory=Parameters)
+    parameters: Parameters = DEVNET
     environment: Mapping[str, str] = field(default_factory=dict)
     hosting: Hosting = field(default_factory=Loopback)
     postgres: Postgres | None = None
@@ -56,6 +61,7 @@ class Devnet:
     agents: dict[str, Agent] = field(default_factory=dict)
     rest_url: str = ""
     deployment: Deployment | None = None
+    governor: Signer = field(default_factory=Signer.new)
 
     def __post_init__(self) -> None:
         state = ("--state", str(self.folder / "chain.json"), "--state-interval", "1")
@@ -90,13 +96,24 @@ class Devnet:
         return self.rpc_url
 
     def deploy(self) -> Deployment:
-        """Put the contracts on the chain with a fresh administrator and a fresh coordinator key."""
-        administrator, sender = self.funded_account(), self.funded_account()
+        """Put the contracts on the chain with a fresh governor and a fresh coordinator key."""
+        self.governor, sender = self.funded_account(), self.funded_account()
         self._secret("coordinator.key", sender.private_key().hex())
         parameters = replace(self.parameters, coordinator=sender.account)
-        self.deployment = deploy(self.rpc_url, administrator.private_key().hex(), parameters)
+        self.deployment = deploy(self.rpc_url, self.governor.private_key().hex(), parameters)
         self.deployment.save(self.deployment_file)
         return self.deployment
+
+    def enlist(self, detectors: Sequence[Account]) -> None:
+        """Give registered detectors seats, for epochs not yet open; takes what the timelock waits and a block."""
+        asyncio.run(self._enlist(detectors))
+
+    async def _enlist(self, detectors: Sequence[Account]) -> None:
+        if self.deployment is None:
+            raise ValueError("deploy the contracts before detectors get seats")
+        async with await ChainClient.connect(self.rpc_url, Contracts.of(self.deployment)) as chain:
+            change = GovernanceCalls(chain.contracts.addresses).rotate((), detectors)
+            await carry_through(chain, DirectSender(chain, self.governor), change)
 
     def initialise_coordinator(self) -> Path:
         """Make the coordinator's folder and database, once, and return the folder."""

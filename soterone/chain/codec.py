@@ -11,6 +11,7 @@ from typing import Any
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 from eth_utils.abi import (
+    collapse_if_tuple,
     event_abi_to_log_topic,
     function_abi_to_4byte_selector,
     get_abi_input_types,
@@ -21,7 +22,7 @@ from eth_utils.address import to_checksum_address
 from soterone.chain.errors import RevertedError
 from soterone.domain.ids import hash32
 
-CONTRACTS = ("NodeRegistry", "QueryLedger", "ReputationLedger")
+CONTRACTS = ("NodeRegistry", "QueryLedger", "ReputationLedger", "DetectorQuorum", "Timelock")
 _PLAIN_ERRORS = (
     {"type": "error", "name": "Error", "inputs": [{"name": "reason", "type": "string"}]},
     {"type": "error", "name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
@@ -135,7 +136,7 @@ def _errors() -> Mapping[bytes, Mapping[str, Any]]:
 
 
 def _event_codec(abi: Mapping[str, Any]) -> EventCodec:
-    fields = [(snake_case(one["name"]), one["type"], one["indexed"]) for one in abi["inputs"]]
+    fields = [(snake_case(one["name"]), collapse_if_tuple(one), one["indexed"]) for one in abi["inputs"]]
     return EventCodec(
         abi["name"],
         tuple((field, kind) for field, kind, indexed in fields if indexed),

@@ -7,8 +7,9 @@ deployment.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,14 +17,19 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
-from web3.exceptions import Web3Exception
+from web3.contract.contract import ContractFunction
+from web3.exceptions import ContractLogicError, Web3Exception
 from web3.middleware import SignAndSendRawMiddlewareBuilder
-from web3.types import TxReceipt
+from web3.types import TxParams, TxReceipt
 
 from soterone.chain.artifacts import load_artifact
+from soterone.domain.panels import Terms
 
 RECEIPT_TIMEOUT_SECONDS: Final = 180
+POLL_SECONDS: Final = 0.05
 DAY_SECONDS: Final = 86_400
+ANYBODY: Final = "0x" + "00" * 20
+"""Who carries out what the timelock was proposed: as an executor the zero address means everybody."""
 
 
 class DeploymentError(Exception):
@@ -32,10 +38,12 @@ class DeploymentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What the constructors and role grants take. A devnet shortens the times to run days in seconds.
+    """What the constructors and role grants take; the defaults are those of production.
 
-    Addresses are checksummed; None means the deployer, and for `unpauser` nobody: the administrator grants it
-    later, as one account never holds both pausing roles.
+    `admin_delay_seconds` is how long whatever the governor decides is public before it holds. The quorum's terms, from
+    `panel_size` on, are `soterone.domain.panels.Terms`; by default a claim about liveness, version or duty has severity
+    1 at most, about profile or snapshot 2, about a dataset 3. Addresses are checksummed; None means the deployer, and
+    for `unpauser` nobody: the governor grants it later, as one account never holds both pausing roles.
     """
 
     epoch_seconds: int = DAY_SECONDS
@@ -43,9 +51,34 @@ class Parameters:
     feedback_window_seconds: int = 14 * DAY_SECONDS
     silent_settle_seconds: int = DAY_SECONDS
     admin_delay_seconds: int = 2 * DAY_SECONDS
+    detector_epoch_seconds: int = 3600
+    panel_size: int = 7
+    threshold: int = 5
+    appeal_epochs: int = 24
+    suspension_epochs: int = 720
+    severities: int = 0x01312210
+    governor: str | None = None
     coordinator: str | None = None
     pauser: str | None = None
     unpauser: str | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """The quorum's terms."""
+        return Terms(
+            self.panel_size, self.threshold, self.appeal_epochs, self.suspension_epochs, self.severities
+        )
+
+
+DEVNET: Final = Parameters(
+    admin_delay_seconds=1,
+    detector_epoch_seconds=20,
+    panel_size=3,
+    threshold=2,
+    appeal_epochs=3,
+    suspension_epochs=9,
+)
+"""A network on one machine: eight detectors are enough, and a claim takes seconds. Reputation's days are days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +156,11 @@ def deploy(
     parameters: Parameters | None = None,
     announce: Callable[[str], None] = lambda sentence: None,
 ) -> Deployment:
-    """Deploys NodeRegistry, QueryLedger and ReputationLedger and grants their roles by mined transactions.
+    """Deploys the contracts, grants their roles and gives their administration to the timelock, by mined transactions.
 
-    `private_key` is hex; its account pays and becomes the (delayed) administrator. `announce` gets one sentence
-    a step. Raises DeploymentError when the chain is unreachable, the account cannot pay or a transaction fails.
+    `private_key` is hex; its account pays, and may do nothing afterwards that `parameters` do not name it for.
+    `announce` gets one sentence a step. Raises DeploymentError when the chain is unreachable, the account cannot
+    pay or a transaction fails.
     """
     chosen = parameters or Parameters()
     account = _account(private_key)
@@ -150,7 +184,7 @@ class _Deployer:
 
     def run(self, parameters: Parameters) -> Deployment:
         self._check_funds()
-        admin = (parameters.admin_delay_seconds, self._account.address)
+        admin = (0, self._account.address)
         registry = self._create("NodeRegistry", *admin)
         queries = self._create("QueryLedger", registry.address, *admin)
         reputation = self._create(
@@ -167,6 +201,7 @@ class _Deployer:
         )
         self._grant_all(parameters, registry, queries, reputation)
         self._introduce(registry, reputation)
+        self._govern(parameters, registry, queries, reputation)
         start_block = min(one.deployed_block for one in self._deployed.values())
         return Deployment(self._client.eth.chain_id, start_block, parameters, self._deployed)
 
@@ -203,24 +238,101 @@ class _Deployer:
 
     def _introduce(self, registry: Contract, reputation: Contract) -> None:
         call = registry.functions.setReputationLedger(reputation.address)
-        self._mined(call.transact({"from": self._account.address}), "introducing ReputationLedger")
+        self._transact(call, "introducing ReputationLedger")
         self._announce(f"NodeRegistry renews records at {reputation.address}")
+
+    def _govern(
+        self, parameters: Parameters, registry: Contract, queries: Contract, reputation: Contract
+    ) -> None:
+        """Hand everything over to a timelock that waits for nothing until it is told to, which it is before the quorum
+        is made, as that one checks it."""
+        delay, deployer = parameters.admin_delay_seconds, self._account.address
+        governor = parameters.governor or deployer
+        timelock = self._create("Timelock", 0, list(dict.fromkeys((deployer, governor))), [ANYBODY])
+        administered = (registry, queries, reputation)
+        taking_over = [(one.address, one.encode_abi("acceptDefaultAdminTransfer")) for one in administered]
+        taking_over += [
+            (one.address, one.encode_abi("changeDefaultAdminDelay", [delay])) for one in administered
+        ]
+        self._propose(timelock, taking_over)
+        waiting = [(timelock.address, timelock.encode_abi("updateDelay", [delay]))]
+        self._propose(timelock, waiting)
+        self._carry_out(timelock, waiting)
+        for one in administered:
+            handing_over = one.functions.beginDefaultAdminTransfer(timelock.address)
+            self._transact(handing_over, "handing over administration")
+        self._quorum(parameters, registry, reputation, timelock)
+        self._carry_out(timelock, taking_over)
+        if governor != deployer:
+            self._renounce(timelock, "PROPOSER_ROLE", "CANCELLER_ROLE")
+        self._announce(f"{governor} proposes, and the timelock administers, {delay} seconds later")
+
+    def _quorum(
+        self, parameters: Parameters, registry: Contract, reputation: Contract, timelock: Contract
+    ) -> None:
+        quorum = self._create(
+            "DetectorQuorum",
+            registry.address,
+            reputation.address,
+            timelock.address,
+            parameters.admin_delay_seconds,
+            parameters.detector_epoch_seconds,
+            astuple(parameters.terms),
+        )
+        self._grant(registry, "SUSPENDER_ROLE", quorum.address)
+        self._grant(reputation, "PENALTY_ROLE", quorum.address)
+
+    def _propose(self, timelock: Contract, calls: Sequence[tuple[str, str]]) -> None:
+        self._transact(timelock.functions.scheduleBatch(*_batch(calls), 0), "proposing a change")
+
+    def _carry_out(self, timelock: Contract, calls: Sequence[tuple[str, str]]) -> None:
+        """As soon as the chain's next block would: what was begun in the same second is refused."""
+        change = timelock.functions.executeBatch(*_batch(calls))
+        deadline = time.monotonic() + RECEIPT_TIMEOUT_SECONDS
+        while (refusal := self._refusal(change)) is not None:
+            if time.monotonic() > deadline:
+                raise DeploymentError(f"the timelock does not take over: {refusal}; nothing was recorded")
+            time.sleep(POLL_SECONDS)
+        sender: TxParams = {"from": self._account.address}
+        gas = change.estimate_gas(sender, block_identifier="pending")
+        self._mined(change.transact({**sender, "gas": gas}), "carrying out a change")
+
+    def _refusal(self, call: ContractFunction) -> str | None:
+        try:
+            call.call({"from": self._account.address}, block_identifier="pending")
+        except ContractLogicError as problem:
+            return str(problem)
+        return None
+
+    def _renounce(self, contract: Contract, *roles: str) -> None:
+        for role in roles:
+            role_id = contract.functions[role]().call()
+            self._transact(
+                contract.functions.renounceRole(role_id, self._account.address), f"renouncing {role}"
+            )
 
     def _grant(self, contract: Contract, role: str, account: str) -> None:
         role_id = contract.functions[role]().call()
-        grant = contract.functions.grantRole(role_id, account)
-        self._mined(grant.transact({"from": self._account.address}), f"granting {role}")
+        self._transact(contract.functions.grantRole(role_id, account), f"granting {role}")
         self._announce(f"{account} has {role} at {contract.address}")
+
+    def _transact(self, call: ContractFunction, what: str) -> TxReceipt:
+        return self._mined(call.transact({"from": self._account.address}), what)
 
     def _mined(self, transaction_hash: bytes, what: str) -> TxReceipt:
         receipt = self._client.eth.wait_for_transaction_receipt(
             transaction_hash,  # type: ignore[arg-type]
             timeout=RECEIPT_TIMEOUT_SECONDS,
-            poll_latency=0.05,
+            poll_latency=POLL_SECONDS,
         )
         if receipt["status"] != 1:
             raise DeploymentError(f"{what} failed in transaction 0x{transaction_hash.hex()}")
         return receipt
+
+
+def _batch(calls: Sequence[tuple[str, str]]) -> tuple[list[str], list[int], list[str], bytes, bytes]:
+    """Targets, coins, calldata; it follows nothing, and needs no salt."""
+    return [to for to, _ in calls], [0] * len(calls), [data for _, data in calls], bytes(32), bytes(32)
 
 
 def _account(private_key: str) -> LocalAccount:
@@ -234,15 +346,14 @@ def _account(private_key: str) -> LocalAccount:
 def _check(parameters: Parameters, deployer: str) -> None:
     if parameters.unpauser == (parameters.pauser or deployer):
         raise DeploymentError("pauser and unpauser must be two accounts: name another one")
+    problem = parameters.terms.problem()
+    if problem is not None:
+        raise DeploymentError(f"{problem}: choose other terms of the quorum")
     for one in fields(parameters):
         value = getattr(parameters, one.name)
-        if one.name == "admin_delay_seconds":
-            if value < 0:
-                raise DeploymentError("admin_delay_seconds must not be negative")
-        elif one.name.endswith("_seconds"):
-            if value <= 0:
-                raise DeploymentError(f"{one.name} must be at least 1 second")
-        elif value is not None and not Web3.is_checksum_address(value):
+        if one.name.endswith("_seconds") and value <= 0:
+            raise DeploymentError(f"{one.name} must be at least 1 second")
+        if isinstance(value, str) and not Web3.is_checksum_address(value):
             raise DeploymentError(f"{one.name} {value} is not a checksummed address")
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from soterone.chain.codec import event_codecs
+from soterone.domain.detection import Claim, Measurement
 from soterone.domain.ids import Account, Hash32, QueryId, hash32
+from soterone.domain.panels import Terms
 
 RawLog = Mapping[str, Any]
 """A log as `eth_getLogs` and receipts give it: hexadecimal text by field."""
@@ -49,6 +51,11 @@ class Event:
         if not isinstance(event, cls):
             raise ValueError(f"this log is no {cls.__name__}")
         return event
+
+    @classmethod
+    def of_values(cls, position: LogPosition, values: Mapping[str, Any]) -> Self:
+        """Build it of the log's arguments by snake_case name; structs come as tuples in the order of their fields."""
+        return cls(position, **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +214,122 @@ class NodePenalised(Event):
     severity: int
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorEnlisted(Event):
+    """The governor gave a detector a seat, for epochs not yet open."""
+
+    detector: Account
+    operator: Account
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRemoved(Event):
+    """The governor took a detector's seat: its votes count no more."""
+
+    detector: Account
+
+
+@dataclass(frozen=True, slots=True)
+class TermsChanged(Event):
+    """Other terms for epochs not yet open."""
+
+    terms: Terms
+
+    @classmethod
+    def of_values(cls, position: LogPosition, values: Mapping[str, Any]) -> Self:
+        """See `Event.of_values`."""
+        return cls(position, Terms(*values["terms"]))
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOpened(Event):
+    """Panels of `epoch` are drawn from the seats in the code at `roster`, by the hash of block `seed_block`."""
+
+    epoch: int
+    roster: Account
+    seed_block: int
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSeeded(Event):
+    """The panels of `epoch` are known from now on; `seed` has 80 bits."""
+
+    epoch: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class VotesCommitted(Event):
+    """Votes were cast; `subject` names node and epoch, or an appeal. Leaves in the panel's order, zero for nobody."""
+
+    commitment: Hash32
+    subject: Hash32
+    epoch: int
+    leaves: tuple[Hash32, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimUpheld(Event):
+    """A panel condemned a node."""
+
+    claim_id: Hash32
+    node: Account
+    claim: Claim
+
+    @classmethod
+    def of_values(cls, position: LogPosition, values: Mapping[str, Any]) -> Self:
+        """See `Event.of_values`."""
+        return cls(position, values["claim_id"], values["node"], Claim.from_abi(values["claim"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileMeasured(Event):
+    """What the signers of a claim about a profile measured, the lower median of each value."""
+
+    claim_id: Hash32
+    node: Account
+    measured: Measurement
+
+    @classmethod
+    def of_values(cls, position: LogPosition, values: Mapping[str, Any]) -> Self:
+        """See `Event.of_values`."""
+        return cls(position, values["claim_id"], values["node"], Measurement(*values["measured"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAppealed(Event):
+    """The accused contests a claim; another panel votes in `epoch`."""
+
+    claim_id: Hash32
+    node: Account
+    counter_evidence_hash: Hash32
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimReversed(Event):
+    """Another panel took a claim back, by the votes of `commitment`."""
+
+    claim_id: Hash32
+    node: Account
+    commitment: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFinal(Event):
+    """A claim can neither be appealed nor reversed any more."""
+
+    claim_id: Hash32
+    node: Account
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReadmitted(Event):
+    """No claim suspends the node any more."""
+
+    node: Account
+
+
 _CLASSES: Mapping[str, type[Event]] = {
     one.__name__: one
     for one in (
@@ -226,6 +349,18 @@ _CLASSES: Mapping[str, type[Event]] = {
         ReputationUpdated,
         CredibilityUpdated,
         NodePenalised,
+        DetectorEnlisted,
+        DetectorRemoved,
+        TermsChanged,
+        EpochOpened,
+        PanelSeeded,
+        VotesCommitted,
+        ClaimUpheld,
+        ProfileMeasured,
+        ClaimAppealed,
+        ClaimReversed,
+        ClaimFinal,
+        NodeReadmitted,
     )
 }
 
@@ -238,4 +373,4 @@ def decode(log: RawLog, chain_id: int) -> Event | None:
     kind = _CLASSES.get(codec.name) if codec else None
     if codec is None or kind is None:
         return None
-    return kind(LogPosition.from_log(log, chain_id), **codec.decode(topics, log["data"]))
+    return kind.of_values(LogPosition.from_log(log, chain_id), codec.decode(topics, log["data"]))

@@ -9,6 +9,7 @@ from soterone.cli.output import JsonFlag, console, print_json, print_table
 from soterone.crypto.accounts import account
 from soterone.domain.metadata import ColumnMetadata
 from soterone.domain.roles import Role
+from soterone.rest.catalog import NodeEntry
 
 
 def datasets(
@@ -50,13 +51,16 @@ def nodes(as_json: JsonFlag = False) -> None:
             entry.name,
             ", ".join(role.name.lower().replace("_", " ") for role in Role(entry.roles) if role.name),
             entry.version,
+            _cores(entry),
             f"{entry.score:.3f}",
             f"{entry.statistics.completed}/{entry.statistics.chosen}",
             "yes" if entry.online else "no",
         )
         for entry in found
     ]
-    print_table("Nodes", ("account", "name", "roles", "version", "score", "completed", "online"), rows)
+    print_table(
+        "Nodes", ("account", "name", "roles", "version", "cores", "score", "completed", "online"), rows
+    )
 
 
 def reputation(
@@ -74,6 +78,12 @@ def reputation(
     )
     steps = [(step.query_id, str(step.block), f"{step.score / 1e9:.3f}") for step in view.history]
     print_table("History", ("query", "block", "score"), steps)
+
+
+def _cores(entry: NodeEntry) -> str:
+    """`2 of 16` where detectors measured 2 and the node declared 16."""
+    declared = str(entry.cpu_cores)
+    return declared if entry.measured_in is None else f"{entry.verified_cpu_cores} of {declared}"
 
 
 def _column(column: ColumnMetadata) -> str:

@@ -4,7 +4,7 @@ Each dataclass is one struct of the contracts; its fields stand in the struct's 
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from eth_abi import encode
 from eth_account.messages import SignableMessage, encode_typed_data
@@ -13,7 +13,8 @@ from eth_keys.exceptions import BadSignature, ValidationError
 from eth_utils import keccak
 
 from soterone.crypto.accounts import Wallet
-from soterone.domain.ids import Account, QueryId, query_id
+from soterone.domain.detection import Verdict
+from soterone.domain.ids import Account, QueryId, hash_bytes, query_id
 
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
@@ -146,6 +147,62 @@ class Feedback(Message):
     query_id: bytes
     nodes: tuple[Account, ...]
     ratings: tuple[int, ...]
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vote(Message):
+    """A detector of the panel accuses a node. For `DetectorQuorum`; the last three are zero unless `kind` is 2."""
+
+    solidity = (
+        "address", "address", "uint32", "uint64", "uint8", "uint8", "bytes32", "uint32", "uint32", "uint32",
+    )  # fmt: skip
+    node: Account
+    operator: Account
+    incarnation: int
+    epoch: int
+    kind: int
+    severity: int
+    evidence_hash: bytes
+    cores: int = 0
+    memory_mib: int = 0
+    speed: int = 0
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        """Return the vote that says what a verdict says."""
+        accused, measured = verdict.accusation, verdict.measured
+        return cls(
+            accused.node,
+            accused.operator,
+            accused.incarnation,
+            accused.epoch,
+            int(accused.kind),
+            int(accused.severity),
+            hash_bytes(verdict.evidence_hash),
+            measured.cores,
+            measured.memory_mib,
+            measured.speed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal(Message):
+    """A detector of an appeal's panel would take the claim back. For `DetectorQuorum`."""
+
+    solidity = ("bytes32", "uint64", "bytes32")
+    claim_id: bytes
+    epoch: int
+    evidence_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appeal(Message):
+    """The accused or its operator contests a claim. For `DetectorQuorum`."""
+
+    solidity = ("bytes32", "bytes32", "uint64")
+    claim_id: bytes
+    counter_evidence_hash: bytes
     deadline: int
 
 

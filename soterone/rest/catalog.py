@@ -1,5 +1,7 @@
 """The catalog: `GET /v1/catalog/datasets` and `GET /v1/catalog/nodes`."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from soterone.domain.metadata import DatasetMetadata
@@ -39,7 +41,11 @@ class DatasetList(Body):
 
 
 class NodeEntry(Body):
-    """A node with its public standing. `score` is R' on chain, 0 to 1."""
+    """A node with its public standing. `score` is R' on chain, 0 to 1.
+
+    `cpu_cores` and `memory_bytes` are declared, the verified ones what queries are planned with: less where detectors
+    measured less, in the claim `measured_in`.
+    """
 
     account: AccountText
     operator: AccountText
@@ -49,6 +55,9 @@ class NodeEntry(Body):
     online: bool
     cpu_cores: int
     memory_bytes: int
+    verified_cpu_cores: int
+    verified_memory_bytes: int
+    measured_in: str | None = None
     engines: tuple[str, ...]
     score: float = Field(ge=0, le=1)
     statistics: UsageStatistics
@@ -59,6 +68,39 @@ class NodeList(Body):
 
     nodes: list[NodeEntry]
     next: str | None = None
+
+
+class ClaimView(Body):
+    """A claim that detectors upheld, as the chain has it. `kind`: 1 liveness, 2 profile, 3 snapshot, 4 version, 5
+    dataset, 6 duty. `epoch` is the quorum's, in which it was voted on; an appeal is voted on in `appeal_epoch`.
+
+    `signers` (bit i: member i of the panel), `added` (1e9 fixed point) and `ledger_epoch` are what an appeal repeats.
+    `measured_*` only where the claim is about a profile.
+    """
+
+    claim_id: str
+    node: AccountText
+    operator: AccountText
+    incarnation: int
+    epoch: int
+    kind: int
+    severity: int
+    signers: int
+    added: int
+    ledger_epoch: int
+    status: Literal["upheld", "appealed", "reversed", "final"]
+    appeal_epoch: int | None = None
+    measured_cpu_cores: int | None = None
+    measured_memory_bytes: int | None = None
+    measured_speed: int | None = None
+    block: int
+    tx: str
+
+
+class ClaimList(Body):
+    """The claims upheld against an account, newest first."""
+
+    claims: list[ClaimView]
 
 
 class ReputationView(Body):

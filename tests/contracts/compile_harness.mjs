@@ -14,7 +14,8 @@ const input = {
   sources: { [source]: { content: readFileSync(join(root, source), "utf8") } },
   settings: { ...compilerSettings, outputSelection: { [source]: { [name]: ["abi", "evm.bytecode.object"] } } },
 };
-const findImport = (path) => ({ contents: readFileSync(join(root, path), "utf8") });
+const placeOf = (path) => (path.startsWith("@") ? join(root, "node_modules", path) : join(root, path));
+const findImport = (path) => ({ contents: readFileSync(placeOf(path), "utf8") });
 const result = JSON.parse(solc.compile(JSON.stringify(input), { import: findImport }));
 const errors = (result.errors ?? []).filter((one) => one.severity === "error");
 if (errors.length) throw new Error(errors.map((one) => one.formattedMessage).join("\n"));

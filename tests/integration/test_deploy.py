@@ -15,6 +15,7 @@ from web3 import HTTPProvider, Web3
 
 from soterone.chain.artifacts import load_artifact
 from soterone.chain.deployment import Deployment, DeploymentError, Parameters, deploy, is_live
+from soterone.domain.panels import Terms
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "deploy.py"
 COORDINATOR = Account.from_key(DEVELOPER_KEYS[1]).address
@@ -47,7 +48,7 @@ def run(url: str, key_file: Path, folder: Path, *options: str) -> subprocess.Com
         "--folder",
         str(folder),
     ]
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=300, check=False)
 
 
 def contract(client: Web3, deployment: Deployment, name: str) -> Any:
@@ -68,7 +69,8 @@ def test_deploys_grants_and_records(chain: Anvil, key_file: Path, tmp_path: Path
     deployment = Deployment.load(tmp_path / "4711.json")
     client = Web3(HTTPProvider(chain.url))
     assert deployment.chain_id == 4711
-    assert set(deployment.contracts) == {"NodeRegistry", "QueryLedger", "ReputationLedger"}
+    names = {"NodeRegistry", "QueryLedger", "ReputationLedger", "DetectorQuorum", "Timelock"}
+    assert set(deployment.contracts) == names
     assert deployment.start_block == deployment.contracts["NodeRegistry"].deployed_block
     for one in deployment.contracts.values():
         code = client.eth.get_code(Web3.to_checksum_address(one.address))
@@ -79,13 +81,32 @@ def test_deploys_grants_and_records(chain: Anvil, key_file: Path, tmp_path: Path
     assert queries.functions.REGISTRY().call() == registry.address
     assert reputation.functions.EPOCH_SECONDS().call() == 5
     assert reputation.functions.FEEDBACK_WINDOW_SECONDS().call() == 60
-    assert registry.functions.defaultAdmin().call() == DEPLOYER
-    assert registry.functions.defaultAdminDelay().call() == Parameters().admin_delay_seconds
     assert has_role(queries, "COORDINATOR_ROLE", COORDINATOR)
     assert not has_role(queries, "COORDINATOR_ROLE", DEPLOYER)
     assert has_role(reputation, "COORDINATOR_ROLE", COORDINATOR)
     assert has_role(registry, "SUSPENDER_ROLE", reputation.address)
     assert not has_role(registry, "UNPAUSER_ROLE", DEPLOYER)
+
+
+def test_the_timelock_administers_and_the_quorum_judges(chain: Anvil) -> None:
+    deployment = deploy(chain.url, DEVELOPER_KEYS[0], Parameters(governor=COORDINATOR))
+    client, delay = Web3(HTTPProvider(chain.url)), Parameters().admin_delay_seconds
+    timelock, quorum = (contract(client, deployment, name) for name in ("Timelock", "DetectorQuorum"))
+    for name in ("NodeRegistry", "QueryLedger", "ReputationLedger"):
+        administered = contract(client, deployment, name)
+        assert administered.functions.defaultAdmin().call() == timelock.address
+        assert administered.functions.pendingDefaultAdminDelay().call()[0] == delay
+        assert not administered.functions.hasRole(bytes(32), DEPLOYER).call()
+    assert timelock.functions.getMinDelay().call() == quorum.functions.MIN_DELAY_SECONDS().call() == delay
+    for role in ("PROPOSER_ROLE", "CANCELLER_ROLE"):
+        assert has_role(timelock, role, COORDINATOR)
+        assert not has_role(timelock, role, DEPLOYER)
+    assert not timelock.functions.hasRole(bytes(32), DEPLOYER).call()
+    assert has_role(contract(client, deployment, "NodeRegistry"), "SUSPENDER_ROLE", quorum.address)
+    assert has_role(contract(client, deployment, "ReputationLedger"), "PENALTY_ROLE", quorum.address)
+    assert not has_role(contract(client, deployment, "ReputationLedger"), "PENALTY_ROLE", DEPLOYER)
+    terms, detectors, _ = quorum.functions.roster().call()
+    assert (Terms(*terms), detectors) == (Parameters().terms, [])
 
 
 def test_refuses_to_replace_what_is_live_unless_told(chain: Anvil, key_file: Path, tmp_path: Path) -> None:
@@ -137,12 +158,16 @@ def test_refuses_what_cannot_work(chain: Anvil, key_file: Path, tmp_path: Path) 
     ("parameters", "sentence"),
     [
         (Parameters(epoch_seconds=0), "epoch_seconds must be at least 1 second"),
-        (Parameters(admin_delay_seconds=-1), "must not be negative"),
+        (Parameters(admin_delay_seconds=0), "admin_delay_seconds must be at least 1 second"),
+        (Parameters(threshold=3), "more than half"),
+        (Parameters(panel_size=17, threshold=9), "at most 16"),
+        (Parameters(suspension_epochs=26), "suspension must last"),
+        (Parameters(severities=0x4), "four bits"),
         (Parameters(coordinator="0x1234"), "is not a checksummed address"),
         (Parameters(pauser=DEPLOYER, unpauser=DEPLOYER), "must be two accounts"),
         (Parameters(unpauser=DEPLOYER), "must be two accounts"),
     ],
-    ids=["epoch", "delay", "address", "both", "deployer"],
+    ids=["epoch", "delay", "minority", "panel", "suspension", "severities", "address", "both", "deployer"],
 )
 def test_bad_parameters_deploy_nothing(chain: Anvil, parameters: Parameters, sentence: str) -> None:
     before = chain.rpc("eth_blockNumber")
@@ -157,8 +182,8 @@ def test_file_round_trip_and_liveness(chain: Anvil, tmp_path: Path) -> None:
     deployment.save(path)
     assert Deployment.load(path) == deployment
     assert is_live(Web3(HTTPProvider(chain.url)), deployment)
-    with pytest.raises(DeploymentError, match=r"no DetectorQuorum"):
-        deployment.address_of("DetectorQuorum")
+    with pytest.raises(DeploymentError, match=r"no Treasury"):
+        deployment.address_of("Treasury")
     path.write_text('{"chain_id": 4711}')
     with pytest.raises(DeploymentError, match="not a deployment file"):
         Deployment.load(path)
