@@ -10,6 +10,7 @@ from soterone.chain.events import (
     FeedbackGiven,
     NodePenalised,
     NodeRegistered,
+    PenaltyReversed,
     QuerySettled,
     ReputationUpdated,
 )
@@ -18,6 +19,7 @@ from soterone.domain.reputation_book import (
     CredibilityUpdate,
     ReputationBook,
     ReputationUpdate,
+    UnknownPenaltyError,
     UnsettledFeedbackError,
     Update,
 )
@@ -57,6 +59,13 @@ class ScoreReplay:
             )
 
     def _cause(self, event: Event, time: int) -> list[Update] | None:
+        try:
+            return self._replayed(event, time)
+        except (UnsettledFeedbackError, UnknownPenaltyError) as error:
+            self.contradictions.append(str(error))
+            return []
+
+    def _replayed(self, event: Event, time: int) -> list[Update] | None:
         book = self.book
         match event:
             case NodeRegistered():
@@ -66,13 +75,9 @@ class ScoreReplay:
             case NodePenalised():
                 return book.node_penalised(event.node, Severity(event.severity), time)
             case FeedbackGiven():
-                try:
-                    return book.feedback_given(
-                        event.query_id, event.customer, event.nodes, event.ratings, time
-                    )
-                except UnsettledFeedbackError as error:
-                    self.contradictions.append(str(error))
-                    return []
+                return book.feedback_given(event.query_id, event.customer, event.nodes, event.ratings, time)
+            case PenaltyReversed():
+                return book.penalty_reversed(event.node, event.added, event.epoch, time)
             case _:
                 return None
 

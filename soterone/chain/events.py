@@ -207,6 +207,15 @@ class NodePenalised(Event):
     severity: int
 
 
+@dataclass(frozen=True, slots=True)
+class PenaltyReversed(Event):
+    """A claim was wrong: `added` of bad evidence that it brought in ledger epoch `epoch` goes, as far as it is left."""
+
+    node: Account
+    added: int
+    epoch: int
+
+
 _CLASSES: Mapping[str, type[Event]] = {
     one.__name__: one
     for one in (
@@ -226,6 +235,7 @@ _CLASSES: Mapping[str, type[Event]] = {
         ReputationUpdated,
         CredibilityUpdated,
         NodePenalised,
+        PenaltyReversed,
     )
 }
 

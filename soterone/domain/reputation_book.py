@@ -2,6 +2,7 @@
 follow each of them. Pure: block timestamps are handed in, nothing is read.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,7 @@ from soterone.domain.reputation import (
     Record,
     Severity,
     Standing,
+    advance,
     apply_feedback,
     apply_observation,
     apply_penalty,
@@ -17,10 +19,11 @@ from soterone.domain.reputation import (
     feedback_counts,
     renew,
     score,
+    take_back,
 )
 
 NO_QUERY = QueryId("0x" + "00" * 32)
-"""The query id of updates that no query caused: penalties and renewals."""
+"""The query id of updates that no query caused: penalties, reversals and renewals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,16 @@ class UnsettledFeedbackError(ValueError):
         self.query_id, self.node = query_id, node
 
 
+class UnknownPenaltyError(ValueError):
+    """A reversal of what no penalty added, or of what was taken back before."""
+
+    def __init__(self, node: Account, added: int, epoch: int) -> None:
+        super().__init__(
+            f"reversal for {node} of {added} that no penalty of epoch {epoch} added and that still stands"
+        )
+        self.node, self.added, self.epoch = node, added, epoch
+
+
 @dataclass(slots=True)
 class ReputationBook:
     """Every record and standing after the events so far.
@@ -67,6 +80,7 @@ class ReputationBook:
     standings: dict[Account, Standing] = field(default_factory=dict)
     _incarnations: dict[Account, int] = field(default_factory=dict)
     _observations: dict[QueryId, dict[Account, int]] = field(default_factory=dict)
+    _penalties: Counter[tuple[Account, int, int]] = field(default_factory=Counter)
 
     def node_registered(self, node: Account, incarnation: int, timestamp: int) -> list[Update]:
         """Replay `NodeRegistered`: an account that comes back loses its good standing and keeps the bad."""
@@ -116,8 +130,25 @@ class ReputationBook:
 
     def node_penalised(self, node: Account, severity: Severity, timestamp: int) -> list[Update]:
         """Replay `NodePenalised`: an upheld claim."""
-        penalised = apply_penalty(self.record_of(node), self._epoch(timestamp), severity)
+        record, epoch = self.record_of(node), self._epoch(timestamp)
+        penalised = apply_penalty(record, epoch, severity)
+        self._penalties[node, penalised.bad - advance(record, epoch).bad, epoch] += 1
         return [self._write(node, NO_QUERY, penalised)]
+
+    def penalty_reversed(self, node: Account, added: int, epoch: int, timestamp: int) -> list[Update]:
+        """Replay `PenaltyReversed`: what is left of `added`, bad evidence of a penalty of `epoch`, goes again.
+
+        Raises:
+            UnknownPenaltyError: no such penalty stands.
+        """
+        if not self._penalties[node, added, epoch]:
+            raise UnknownPenaltyError(node, added, epoch)
+        self._penalties[node, added, epoch] -= 1
+        if node not in self.records:
+            return []
+        return [
+            self._write(node, NO_QUERY, take_back(self.records[node], self._epoch(timestamp), added, epoch))
+        ]
 
     def record_of(self, node: Account) -> Record:
         """The record as the chain stores it; that of a newcomer when nothing was ever observed."""
@@ -143,5 +174,8 @@ class ReputationBook:
         return timestamp // self.epoch_seconds
 
     def _write(self, node: Account, query_id: QueryId, record: Record) -> ReputationUpdate:
-        self.records[node] = record
+        if record.last_epoch:
+            self.records[node] = record
+        else:
+            del self.records[node]
         return ReputationUpdate(node, query_id, record.score, record.good, record.bad)
