@@ -232,6 +232,13 @@ def renew(record: Record, epoch: int, incarnation: int) -> Record:
     return _scored(replace(now, good=0, born_epoch=epoch, incarnation=incarnation % 256))
 
 
+def as_of(record: Record, epoch: int, incarnation: int) -> Record:
+    """Return the record as the contract's views take it: of now, renewed when the account registered again since."""
+    if record.incarnation == incarnation % 256:
+        return advance(record, epoch)
+    return renew(record, epoch, incarnation)
+
+
 def update_credibility(credibility: int, ratings: Sequence[int], observations: Sequence[int]) -> int:
     """Return (7·c + agree) / 8 with agree = mean(1 − |f − m|).
 
