@@ -213,7 +213,8 @@ def take_back(record: Record, epoch: int, added: int, added_epoch: int) -> Recor
     """Return the record after a reversal: what is left of `added`, bad evidence of a penalty of `added_epoch`, goes.
 
     In the same epoch the penalty is undone to the last bit; later, bad evidence is within 3 units of what it were
-    had the penalty never been. A record that only the penalty began is a newcomer's again.
+    had the penalty never been. A record that only the penalty began is a newcomer's again; so is one that was renewed
+    in that epoch and held nothing else, whose tenure then begins with its next observation.
     """
     if record.last_epoch == 0:
         return record
