@@ -42,6 +42,16 @@ class Attacker(Honest):
         return next(node for node, operator in market.operators.items() if operator is not self)
 
 
+class Newcomer(Attacker):
+    """Serves honestly, and begins anew under another account once everybody else is trusted."""
+
+    def morning(self, market: Market) -> None:
+        """Change the account, once."""
+        if market.day == TRUSTED_AFTER_DAYS:
+            market.leave(self.node)
+            self.node = market.join(self)
+
+
 @dataclass(slots=True)
 class OnOff(Attacker):
     """Spoils one place of every `period`, and hopes that the others outweigh it."""
@@ -157,8 +167,10 @@ class Touching(OnOff):
 
 
 HONEST: Final = "honest"
+NEWCOMER: Final = "honest, new account on day 60"
 ATTACKERS: Final[Mapping[str, Callable[[], Attacker]]] = {
     HONEST: Attacker,
+    NEWCOMER: Newcomer,
     "on-off, 1 of 10": OnOff,
     "on-off, 1 of 2": lambda: OnOff(period=2),
     "milking": Milking,
@@ -171,7 +183,7 @@ ATTACKERS: Final[Mapping[str, Callable[[], Attacker]]] = {
     "credibility farming": CredibilityFarming,
     "update-frequency gaming": Touching,
 }
-"""The attacks by name; `HONEST` is what they are measured by."""
+"""The attacks by name. `HONEST` is what they are measured by; `NEWCOMER` is no attack, but what a late start costs."""
 
 UNSEEN: Final[Mapping[str, Callable[[], Attacker]]] = {
     "unseen, 1 of 10": lambda: OnOff(spoiling=Deed.BOTCHED),

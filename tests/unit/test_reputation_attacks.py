@@ -26,6 +26,7 @@ def gains(found: Study) -> dict[str, Gain]:
 def test_every_known_attack_is_played() -> None:
     assert list(ATTACKERS) == [
         "honest",
+        "honest, new account on day 60",
         "on-off, 1 of 10",
         "on-off, 1 of 2",
         "milking",
