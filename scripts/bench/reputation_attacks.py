@@ -1,6 +1,7 @@
 """What each known attack on the reputation gains, beside a node that serves honestly in the same network.
 
-    python -m scripts.bench.reputation_attacks [--days 180] [--nodes 12] [--seeds 8] [--entry-cost 1.0] [--json]
+    python -m scripts.bench.reputation_attacks [--days 180] [--nodes 12] [--seeds 8] [--entry-cost 1.0]
+        [--only TEXT] [--json]
 
 Every attack has a market of its own (`scripts.bench.reputation_market`); figures are means over the seeds. Exit 1 when
 one of the attacks gains as much as honesty.
@@ -80,12 +81,13 @@ class Study:
         return all(one.gain < 1 for one in self.attacks if one.attack != HONEST)
 
 
-def study(conditions: Conditions, seeds: int) -> Study:
-    """Let every attack live once a seed."""
+def study(conditions: Conditions, seeds: int, only: str = "") -> Study:
+    """Let every attack whose name holds `only` live once a seed; honesty always does."""
     markets = [replace(conditions, seed=seed) for seed in range(seeds)]
     honest = [live(ATTACKERS[HONEST], market) for market in markets]
-    measured = _gains(ATTACKERS, markets, honest)
-    unseen = _gains(UNSEEN, markets, honest)
+    chosen = {name: make for name, make in ATTACKERS.items() if name == HONEST or only in name}
+    measured = _gains(chosen, markets, honest)
+    unseen = _gains({name: make for name, make in UNSEEN.items() if only in name}, markets, honest)
     return Study(conditions, seeds, tuple(measured), tuple(unseen), tuple(defamations()))
 
 
@@ -191,12 +193,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--entry-cost", type=float, default=usual.entry_cost, help="of an account, in places' pay"
     )
+    parser.add_argument("--only", default="", metavar="TEXT", help="attacks whose name holds this")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     conditions = Conditions(
         options.days, options.nodes, queries_a_day=options.nodes, entry_cost=options.entry_cost
     )
-    found = study(conditions, options.seeds)
+    found = study(conditions, options.seeds, options.only)
     if options.json:
         print(json.dumps(found.as_dict(), indent=2))
     else:

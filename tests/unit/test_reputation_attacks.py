@@ -111,12 +111,13 @@ def test_a_seed_gives_the_same_figures_again() -> None:
     assert study(few, seeds=1) == study(few, seeds=1)
 
 
-def test_the_command_prints_its_figures_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["--json", "--days", "5", "--nodes", "7", "--seeds", "1", "--entry-cost", "2"])
+def test_the_command_prints_what_was_asked_for_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--days", "5", "--nodes", "7", "--seeds", "1"]
+    status = main(["--json", *few, "--entry-cost", "2", "--only", "1 of 2"])
     document = json.loads(capsys.readouterr().out)
     assert document["conditions"]["entry_cost"] == 2
-    assert [one["attack"] for one in document["attacks"]] == list(ATTACKERS)
-    assert [one["attack"] for one in document["unseen"]] == list(UNSEEN)
+    assert [one["attack"] for one in document["attacks"]] == [HONEST, "on-off, 1 of 2"]
+    assert [one["attack"] for one in document["unseen"]] == ["unseen, 1 of 2"]
     losing = all(one["gain"] < 1 for one in document["attacks"][1:])
     assert status == (0 if losing else 1)
 
