@@ -190,6 +190,8 @@ def test_the_command_shows_the_same(demo: Demo) -> None:
     node = next(iter(demo.document["reputation"]))
     reputation = soter(demo, "reputation", node)
     assert reputation["score"] == reputation["score_on_chain"]
+    assert [step["cause"] for step in reputation["history"]][-2:] == ["settled", "registered"]
+    assert soter(demo, "reputation", node, "--chain")["history"] == reputation["history"]
     deployment = str(demo.folder / "deployment.json")
     assert (
         soter(demo, "audit", "--rpc", demo.document["chain"]["rpc"], "--deployment", deployment)["ok"] is True
