@@ -142,9 +142,10 @@ def _rounded(value: Any) -> Any:
 
 
 def _show(found: Study) -> None:
-    console = Console(width=118)
+    console = Console(width=124)
     for title, gains in (("Seen by the management system", found.attacks), ("Unseen by it", found.unseen)):
-        table = Table("attack", title=title, title_justify="left")
+        table = Table(title=title, title_justify="left")
+        table.add_column("attack", no_wrap=True)
         for column in (
             "mean R'",
             "final R'",
@@ -171,7 +172,8 @@ def _show(found: Study) -> None:
             cells = [form.format(figure) for form, figure in zip(formats, figures, strict=True)]
             table.add_row(one.attack, *cells, "" if threshold is None else f"{threshold:.2f} an account")
         console.print(table)
-    table = Table("slanderers", title="What slander does to an honest node", title_justify="left")
+    table = Table(title="What slander does to an honest node", title_justify="left")
+    table.add_column("slanderers", no_wrap=True)
     for column in ("R'", "without", "queries ordered"):
         table.add_column(column, justify="right")
     for slander in found.defamations:
