@@ -32,7 +32,7 @@ from soterone.domain.reputation import (
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "pictures"
 FIGURES: Final = "reputation-attacks.json"
-STYLE: Final[Mapping[str, Any]] = {
+STYLE: Final[dict[Any, Any]] = {
     "svg.hashsalt": "soterone",
     "svg.fonttype": "none",
     "font.size": 10,
@@ -61,7 +61,7 @@ def draw(folder: Path, figures: Mapping[str, Any]) -> None:
         "gains": lambda axes: draw_gains(axes, figures),
     }
     for name, picture in pictures.items():
-        with mpl.rc_context(dict(STYLE)):
+        with mpl.rc_context(STYLE):
             figure = Figure(figsize=(7.6, 4.4), layout="constrained")
             picture(figure.add_subplot())
             figure.savefig(
