@@ -13,6 +13,7 @@ from coordinator.gatekeeper import Gatekeeper
 from coordinator.health import Health
 from coordinator.queries.api import router as queries
 from coordinator.quota import Quota
+from coordinator.reputation import router as reputation
 
 _DESCRIPTION = (
     "The management system of a public federated-learning network. Errors are problem details (RFC 9457) whose "
@@ -32,7 +33,7 @@ def create_app(context: Context, health: Health) -> FastAPI:
     )
     app.state.context, app.state.health = context, health
     app.state.event_streams = Quota(context.limits.event_streams_per_customer, "event streams")
-    for router in (network.router, claims.router, accounts, catalog, queries):
+    for router in (network.router, claims.router, accounts, catalog, reputation, queries):
         app.include_router(router)
     problems.install(app)
     if context.settings.cors_origins:

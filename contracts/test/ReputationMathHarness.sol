@@ -10,7 +10,8 @@ contract ReputationMathHarness {
         Feedback,
         Penalty,
         Renewal,
-        Advance
+        Advance,
+        Reversal
     }
 
     struct Case {
@@ -19,6 +20,8 @@ contract ReputationMathHarness {
         uint32 epoch;
         uint8 argument;
         uint32 credibility;
+        uint40 added;
+        uint32 addedEpoch;
     }
 
     /// @notice The record after each case; a zero record is born at the case's epoch.
@@ -66,6 +69,9 @@ contract ReputationMathHarness {
             return ReputationMath.renew(record, one.epoch, one.argument);
         }
         if (one.kind == Kind.Advance) return ReputationMath.advance(record, one.epoch);
+        if (one.kind == Kind.Reversal) {
+            return ReputationMath.takeBack(record, one.epoch, one.added, one.addedEpoch);
+        }
         (uint256 good, uint256 bad) = one.kind == Kind.Observation
             ? ReputationMath.settleEvidence(one.argument)
             : ReputationMath.feedbackEvidence(one.argument, one.credibility);

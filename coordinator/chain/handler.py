@@ -1,7 +1,7 @@
 """What confirmed events do to the rows, inside the transaction that moves the follower's cursor."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
@@ -129,6 +129,17 @@ def log_values(event: Event, block_time: int) -> LogValues:
     )
 
 
+def event_of(log: ChainLog, kinds: Mapping[str, type[Event]]) -> Event:
+    """Return the event of a row, which is of one of these kinds (by name)."""
+    position = LogPosition(
+        log.chain_id, log.block_number, log.log_index, Hash32(log.block_hash), Hash32(log.transaction_hash)
+    )
+    kind, data = kinds[log.name], json.loads(log.data_json)
+    names = [one.name for one in fields(kind) if one.name != "position"]
+    values = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in names}
+    return kind(position, **values)
+
+
 def _identity(log: ChainLog) -> tuple[int, str, str, int]:
     return log.chain_id, log.block_hash, log.transaction_hash, log.log_index
 
@@ -149,16 +160,7 @@ async def _registry_events(session: AsyncSession, account: str) -> list[Event]:
         .where(col(ChainLog.node) == account, col(ChainLog.name).in_(_REGISTRY))
         .order_by(col(ChainLog.block_number), col(ChainLog.log_index))
     )
-    return [_registry_event(log) for log in logs]
-
-
-def _registry_event(log: ChainLog) -> Event:
-    position = LogPosition(
-        log.chain_id, log.block_number, log.log_index, Hash32(log.block_hash), Hash32(log.transaction_hash)
-    )
-    kind, data = _REGISTRY[log.name], json.loads(log.data_json)
-    names = [one.name for one in fields(kind) if one.name != "position"]
-    return kind(position, **{name: data[name] for name in names})
+    return [event_of(log, _REGISTRY) for log in logs]
 
 
 async def _tell(session: AsyncSession, event: Event) -> None:

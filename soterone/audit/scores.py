@@ -10,15 +10,16 @@ from soterone.chain.events import (
     FeedbackGiven,
     NodePenalised,
     NodeRegistered,
+    PenaltyReversed,
     QuerySettled,
     ReputationUpdated,
 )
 from soterone.domain.reputation import Severity
 from soterone.domain.reputation_book import (
+    ContradictoryEventError,
     CredibilityUpdate,
     ReputationBook,
     ReputationUpdate,
-    UnsettledFeedbackError,
     Update,
 )
 
@@ -57,6 +58,13 @@ class ScoreReplay:
             )
 
     def _cause(self, event: Event, time: int) -> list[Update] | None:
+        try:
+            return self._replayed(event, time)
+        except ContradictoryEventError as error:
+            self.contradictions.append(str(error))
+            return []
+
+    def _replayed(self, event: Event, time: int) -> list[Update] | None:
         book = self.book
         match event:
             case NodeRegistered():
@@ -66,13 +74,9 @@ class ScoreReplay:
             case NodePenalised():
                 return book.node_penalised(event.node, Severity(event.severity), time)
             case FeedbackGiven():
-                try:
-                    return book.feedback_given(
-                        event.query_id, event.customer, event.nodes, event.ratings, time
-                    )
-                except UnsettledFeedbackError as error:
-                    self.contradictions.append(str(error))
-                    return []
+                return book.feedback_given(event.query_id, event.customer, event.nodes, event.ratings, time)
+            case PenaltyReversed():
+                return book.penalty_reversed(event.node, event.added, event.epoch, time)
             case _:
                 return None
 
@@ -87,9 +91,11 @@ def _emitted(event: Event) -> Update | None:
             return None
 
 
-def replay_scores(history: History, epoch_seconds: int, week_seconds: int) -> ScoreReplay:
+def replay_scores(
+    history: History, epoch_seconds: int, week_seconds: int, feedback_window_seconds: int | None = None
+) -> ScoreReplay:
     """Replay a history through the formula; the periods are the contract's constructor parameters."""
-    replay = ScoreReplay(ReputationBook(epoch_seconds, week_seconds))
+    replay = ScoreReplay(ReputationBook(epoch_seconds, week_seconds, feedback_window_seconds))
     for event in history.events:
         replay.apply(event, history.time_of(event))
     replay.finish()

@@ -118,9 +118,9 @@ class ChainClient:
         (score,) = await self.scores_of([node])
         return score
 
-    async def scores_of(self, nodes: Sequence[Account]) -> tuple[int, ...]:
+    async def scores_of(self, nodes: Sequence[Account], block_number: int | None = None) -> tuple[int, ...]:
         """`score_of` of each node, in order, in one call."""
-        (scores,) = await self._read("ReputationLedger", "scoresOf", list(nodes))
+        (scores,) = await self._read("ReputationLedger", "scoresOf", list(nodes), block_number=block_number)
         return tuple(scores)
 
     async def record_of(self, node: Account, block_number: int | None = None) -> tuple[int, ...]:
@@ -143,6 +143,11 @@ class ChainClient:
         (epoch_seconds,) = await self._read("ReputationLedger", "EPOCH_SECONDS")
         (week_seconds,) = await self._read("ReputationLedger", "WEEK_SECONDS")
         return int(epoch_seconds), int(week_seconds)
+
+    async def feedback_window_seconds(self) -> int:
+        """How long after its settlement a query may be rated."""
+        (seconds,) = await self._read("ReputationLedger", "FEEDBACK_WINDOW_SECONDS")
+        return int(seconds)
 
     async def settlement_of(self, query_id: QueryId) -> Settlement:
         """What was observed of a query's participants."""
@@ -213,6 +218,15 @@ class ChainClient:
             found = (*self._decoded(await self.rpc.call("eth_getLogs", span)), *found)
             last = first - 1
         return found
+
+    async def events_about(
+        self, subjects: Sequence[Account | QueryId], first: int, last: int
+    ) -> tuple[Event, ...]:
+        """The contracts' events of an inclusive range of heights whose first indexed argument is one of `subjects`, in
+        order; RpcError when the range is too large for the node."""
+        topics = [None, [f"0x{subject[2:].lower():0>64}" for subject in subjects]]
+        span = self._filter(fromBlock=hex(first), toBlock=hex(last)) | {"topics": topics}
+        return self._decoded(await self.rpc.call("eth_getLogs", span))
 
     # Accounts and transactions
 

@@ -330,6 +330,15 @@ class NodeReadmitted(Event):
     node: Account
 
 
+@dataclass(frozen=True, slots=True)
+class PenaltyReversed(Event):
+    """A claim was wrong: `added` of bad evidence that it brought in ledger epoch `epoch` goes, as far as it is left."""
+
+    node: Account
+    added: int
+    epoch: int
+
+
 _CLASSES: Mapping[str, type[Event]] = {
     one.__name__: one
     for one in (
@@ -361,6 +370,7 @@ _CLASSES: Mapping[str, type[Event]] = {
         ClaimReversed,
         ClaimFinal,
         NodeReadmitted,
+        PenaltyReversed,
     )
 }
 

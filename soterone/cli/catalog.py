@@ -1,15 +1,18 @@
 """`soter datasets`, `soter nodes`, `soter reputation`: what there is to choose from."""
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from soterone.chain.reputation_history import Step
 from soterone.cli.home import Home
 from soterone.cli.output import JsonFlag, console, print_json, print_table
 from soterone.crypto.accounts import account
 from soterone.domain.metadata import ColumnMetadata
 from soterone.domain.roles import Role
-from soterone.rest.catalog import NodeEntry
+from soterone.rest.catalog import NodeEntry, ReputationStep
 
 
 def datasets(
@@ -64,20 +67,58 @@ def nodes(as_json: JsonFlag = False) -> None:
 
 
 def reputation(
-    node: Annotated[str, typer.Argument(help="The account of a node or customer.")], as_json: JsonFlag = False
+    node: Annotated[str, typer.Argument(help="The account of a node or customer.")],
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many steps of its history at most.")] = 20,
+    chain: Annotated[
+        bool,
+        typer.Option("--chain", help="Read the history from the chain itself, not from the coordinator."),
+    ] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Show an account's standing and how it came about; the score is read from the chain itself."""
     with Home.current().open() as customer:
-        view = customer.reputation(node)
-        (score,) = customer.ledger.scores_of([account(view.account)])
+        view = customer.reputation(node, limit)
+        known = account(view.account)
+        standing = customer.ledger.standing_of(known)
+        history = _history(customer.ledger.history_of(known, limit)) if chain else view.history
     if as_json:
-        print_json({**view.model_dump(mode="json"), "score_on_chain": score})
+        document = {**view.model_dump(mode="json"), "score_on_chain": standing.score}
+        print_json({**document, "history": [step.model_dump(mode="json") for step in history]})
         return
     console.print(
-        f"[bold]{view.account}[/bold] score {score / 1e9:.3f}, credibility {view.credibility / 1e9:.3f}"
+        f"[bold]{known}[/bold] {standing.status.name.lower()}, score {standing.score / 1e9:.3f} = min(expectation "
+        f"{standing.expectation / 1e9:.3f}, tenure cap {standing.tenure_cap / 1e9:.3f}), drawn by "
+        f"{standing.lower_bound / 1e9:.3f}, credibility {standing.credibility / 1e9:.3f}",
+        highlight=False,
     )
-    steps = [(step.query_id, str(step.block), f"{step.score / 1e9:.3f}") for step in view.history]
-    print_table("History", ("query", "block", "score"), steps)
+    columns = ("time", "block", "what", "query or customer", "score", "good", "bad")
+    print_table("History", columns, [_row(step) for step in history])
+
+
+def _history(steps: Iterable[Step]) -> list[ReputationStep]:
+    return [
+        ReputationStep(
+            block=step.position.block_number,
+            tx=step.position.transaction_hash,
+            **{name: getattr(step, name) for name in Step.__slots__ if name != "position"},
+        )
+        for step in steps
+    ]
+
+
+def _row(step: ReputationStep) -> tuple[str, ...]:
+    when = datetime.fromtimestamp(step.time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    figures = (step.score, step.good, step.bad)
+    moved = ["" if figure is None else f"{figure / 1e9:.3f}" for figure in figures]
+    return (when, str(step.block), _deed(step), step.customer or step.query_id or "", *moved)
+
+
+def _deed(step: ReputationStep) -> str:
+    """Say what a step was, with its one figure."""
+    for figure, form in ((step.percent, "{} {} %"), (step.severity, "{}, severity {}")):
+        if figure is not None:
+            return form.format(step.cause, figure)
+    return step.cause if step.incarnation is None else f"{step.cause}, incarnation {step.incarnation}"
 
 
 def _cores(entry: NodeEntry) -> str:

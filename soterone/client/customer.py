@@ -24,7 +24,14 @@ from soterone.crypto.siwe import parse_sign_in, sign_in_digest
 from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.spec import QuerySpec
 from soterone.rest.auth import NonceReply, NonceRequest, TokenReply, VerifyRequest
-from soterone.rest.catalog import DatasetEntry, DatasetList, NodeEntry, NodeList, ReputationView
+from soterone.rest.catalog import (
+    DatasetEntry,
+    DatasetList,
+    NodeEntry,
+    NodeList,
+    ReputationStep,
+    ReputationView,
+)
 from soterone.rest.network import NetworkDescription
 from soterone.rest.queries import (
     Accepted,
@@ -179,9 +186,20 @@ class Customer:
             if (after := page.next) is None:
                 return
 
-    def reputation(self, node: str) -> ReputationView:
-        """Return what the coordinator says of an account's standing; `ledger` has what the chain says."""
-        return self.transport.get(f"reputation/{typed_account(node)}", ReputationView)
+    def reputation(self, node: str, limit: int | None = None, before: str | None = None) -> ReputationView:
+        """Return what the coordinator says of an account's standing, and one page of its history, newest first;
+        `ledger` has what the chain says."""
+        path = f"reputation/{typed_account(node)}"
+        return self.transport.get(path, ReputationView, limit=limit, before=before)
+
+    def reputation_history(self, node: str) -> Iterator[ReputationStep]:
+        """Yield every step of an account's history that the coordinator knows, newest first."""
+        before: str | None = None
+        while True:
+            page = self.reputation(node, before=before)
+            yield from page.history
+            if (before := page.next) is None:
+                return
 
     def delete_account(self) -> None:
         """Have everything about this customer removed from the coordinator; the chain keeps what it has."""

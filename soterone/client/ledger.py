@@ -9,6 +9,8 @@ from soterone.chain.client import ChainClient
 from soterone.chain.errors import ChainError, ChainUnreachableError
 from soterone.chain.events import MPCUpdated
 from soterone.chain.records import Contracts, QueryState
+from soterone.chain.reputation_history import Step, read_history
+from soterone.chain.standing import Standing, read_standing
 from soterone.client.errors import Unreachable, Untrustworthy
 from soterone.client.verification import Replacement
 from soterone.crypto.accounts import account
@@ -51,6 +53,15 @@ class Ledger:
     def scores_of(self, nodes: list[Account]) -> tuple[int, ...]:
         """Return R' of each node as of now, 1e9 fixed point."""
         return self._ask(lambda chain: chain.scores_of(nodes))
+
+    def standing_of(self, account: Account) -> Standing:
+        """Return what the contracts' views say of an account now."""
+        return self._ask(lambda chain: read_standing(chain, account))
+
+    def history_of(self, node: Account, limit: int = 100) -> tuple[Step, ...]:
+        """Return the last steps of a node's reputation, newest first, read from the contracts' events and compared
+        with what the contract holds."""
+        return self._ask(lambda chain: read_history(chain, node, limit))
 
     def _ask(self, question: Callable[[ChainClient], Awaitable[Answer]]) -> Answer:
         async def ask() -> Answer:

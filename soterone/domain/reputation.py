@@ -209,12 +209,35 @@ def apply_penalty(record: Record, epoch: int, severity: Severity) -> Record:
     return _scored(replace(alive, bad=min(EVIDENCE_CAP, alive.bad + PENALTIES[severity])))
 
 
+def take_back(record: Record, epoch: int, added: int, added_epoch: int) -> Record:
+    """Return the record after a reversal: what is left of `added`, bad evidence of a penalty of `added_epoch`, goes.
+
+    In the same epoch the penalty is undone to the last bit; later, bad evidence is within 3 units of what it were
+    had the penalty never been. A record that only the penalty began is a newcomer's again; so is one that was renewed
+    in that epoch and held nothing else, whose tenure then begins with its next observation.
+    """
+    if record.last_epoch == 0:
+        return record
+    now = advance(record, epoch)
+    rest = decay(added, epoch - added_epoch, HalfLife.BAD)
+    corrected = _scored(replace(now, bad=max(0, now.bad - rest)))
+    evidence = (corrected.good, corrected.bad, corrected.good_this_epoch, corrected.bad_this_epoch)
+    return Record() if not any(evidence) and corrected.born_epoch == added_epoch else corrected
+
+
 def renew(record: Record, epoch: int, incarnation: int) -> Record:
     """Return the record of an account that registered again: good evidence and tenure end, bad evidence stays."""
     if record.last_epoch == 0:
         return record
     now = advance(record, epoch)
     return _scored(replace(now, good=0, born_epoch=epoch, incarnation=incarnation % 256))
+
+
+def as_of(record: Record, epoch: int, incarnation: int) -> Record:
+    """Return the record as the contract's views take it: of now, renewed when the account registered again since."""
+    if record.incarnation == incarnation % 256:
+        return advance(record, epoch)
+    return renew(record, epoch, incarnation)
 
 
 def update_credibility(credibility: int, ratings: Sequence[int], observations: Sequence[int]) -> int:

@@ -2,6 +2,7 @@
 follow each of them. Pure: block timestamps are handed in, nothing is read.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,7 @@ from soterone.domain.reputation import (
     Record,
     Severity,
     Standing,
+    advance,
     apply_feedback,
     apply_observation,
     apply_penalty,
@@ -17,10 +19,11 @@ from soterone.domain.reputation import (
     feedback_counts,
     renew,
     score,
+    take_back,
 )
 
 NO_QUERY = QueryId("0x" + "00" * 32)
-"""The query id of updates that no query caused: penalties and renewals."""
+"""The query id of updates that no query caused: penalties, reversals and renewals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,42 @@ class CredibilityUpdate:
 Update = ReputationUpdate | CredibilityUpdate
 
 
-class UnsettledFeedbackError(ValueError):
-    """Feedback about a query or node that was never settled: no honest chain holds such an event."""
+class ContradictoryEventError(ValueError):
+    """Root of what no honest chain holds."""
+
+
+class UnsettledFeedbackError(ContradictoryEventError):
+    """Feedback about a query or node that was never settled."""
 
     def __init__(self, query_id: QueryId, node: Account) -> None:
         super().__init__(f"feedback for {node} in query {query_id}, which was never settled for that node")
         self.query_id, self.node = query_id, node
+
+
+class LateFeedbackError(ContradictoryEventError):
+    """Feedback after the window that a settlement opens."""
+
+    def __init__(self, query_id: QueryId, late_seconds: int) -> None:
+        super().__init__(f"feedback in query {query_id}, {late_seconds} s after its window had closed")
+        self.query_id, self.late_seconds = query_id, late_seconds
+
+
+class RepeatedFeedbackError(ContradictoryEventError):
+    """A second rating of a node in the same query."""
+
+    def __init__(self, query_id: QueryId, node: Account) -> None:
+        super().__init__(f"a second feedback for {node} in query {query_id}")
+        self.query_id, self.node = query_id, node
+
+
+class UnknownPenaltyError(ContradictoryEventError):
+    """A reversal of what no penalty added, or of what was taken back before."""
+
+    def __init__(self, node: Account, added: int, epoch: int) -> None:
+        super().__init__(
+            f"reversal for {node} of {added} that no penalty of epoch {epoch} added and that still stands"
+        )
+        self.node, self.added, self.epoch = node, added, epoch
 
 
 @dataclass(slots=True)
@@ -59,14 +92,19 @@ class ReputationBook:
 
     Feed each event once, in chain order, with its block's timestamp (seconds); each call returns the updates that
     the chain must show right after it, in that order. Accounts and ids are compared as given: use one spelling.
+    Without a window no feedback is late.
     """
 
     epoch_seconds: int
     week_seconds: int
+    feedback_window_seconds: int | None = None
     records: dict[Account, Record] = field(default_factory=dict)
     standings: dict[Account, Standing] = field(default_factory=dict)
     _incarnations: dict[Account, int] = field(default_factory=dict)
     _observations: dict[QueryId, dict[Account, int]] = field(default_factory=dict)
+    _settled_at: dict[QueryId, int] = field(default_factory=dict)
+    _rated: set[tuple[QueryId, Account]] = field(default_factory=set)
+    _penalties: Counter[tuple[Account, int, int]] = field(default_factory=Counter)
 
     def node_registered(self, node: Account, incarnation: int, timestamp: int) -> list[Update]:
         """Replay `NodeRegistered`: an account that comes back loses its good standing and keeps the bad."""
@@ -82,6 +120,7 @@ class ReputationBook:
         """Replay `QuerySettled`; observations in percent, one for each node."""
         epoch = self._epoch(timestamp)
         self._observations[query_id] = dict(zip(nodes, observations, strict=True))
+        self._settled_at[query_id] = timestamp
         return [
             self._write(node, query_id, apply_observation(self.record_of(node), epoch, observed))
             for node, observed in zip(nodes, observations, strict=True)
@@ -99,8 +138,11 @@ class ReputationBook:
 
         Raises:
             UnsettledFeedbackError: the query was not settled for one of the nodes.
+            LateFeedbackError: its window had closed.
+            RepeatedFeedbackError: one of the nodes was rated in it before.
         """
         observed = list(self._observed(query_id, nodes))
+        self._admit(query_id, nodes, timestamp)
         week, epoch = timestamp // self.week_seconds, self._epoch(timestamp)
         standing = self.standings.get(customer, Standing())
         if not feedback_counts(standing, week):
@@ -116,8 +158,25 @@ class ReputationBook:
 
     def node_penalised(self, node: Account, severity: Severity, timestamp: int) -> list[Update]:
         """Replay `NodePenalised`: an upheld claim."""
-        penalised = apply_penalty(self.record_of(node), self._epoch(timestamp), severity)
+        record, epoch = self.record_of(node), self._epoch(timestamp)
+        penalised = apply_penalty(record, epoch, severity)
+        self._penalties[node, penalised.bad - advance(record, epoch).bad, epoch] += 1
         return [self._write(node, NO_QUERY, penalised)]
+
+    def penalty_reversed(self, node: Account, added: int, epoch: int, timestamp: int) -> list[Update]:
+        """Replay `PenaltyReversed`: what is left of `added`, bad evidence of a penalty of `epoch`, goes again.
+
+        Raises:
+            UnknownPenaltyError: no such penalty stands.
+        """
+        if not self._penalties[node, added, epoch]:
+            raise UnknownPenaltyError(node, added, epoch)
+        self._penalties[node, added, epoch] -= 1
+        if node not in self.records:
+            return []
+        return [
+            self._write(node, NO_QUERY, take_back(self.records[node], self._epoch(timestamp), added, epoch))
+        ]
 
     def record_of(self, node: Account) -> Record:
         """The record as the chain stores it; that of a newcomer when nothing was ever observed."""
@@ -139,9 +198,21 @@ class ReputationBook:
                 raise UnsettledFeedbackError(query_id, node)
             yield observations[node]
 
+    def _admit(self, query_id: QueryId, nodes: Sequence[Account], timestamp: int) -> None:
+        age_seconds = timestamp - self._settled_at[query_id]
+        if self.feedback_window_seconds is not None and age_seconds > self.feedback_window_seconds:
+            raise LateFeedbackError(query_id, age_seconds - self.feedback_window_seconds)
+        for node in nodes:
+            if (query_id, node) in self._rated:
+                raise RepeatedFeedbackError(query_id, node)
+            self._rated.add((query_id, node))
+
     def _epoch(self, timestamp: int) -> int:
         return timestamp // self.epoch_seconds
 
     def _write(self, node: Account, query_id: QueryId, record: Record) -> ReputationUpdate:
-        self.records[node] = record
+        if record.last_epoch:
+            self.records[node] = record
+        else:
+            del self.records[node]
         return ReputationUpdate(node, query_id, record.score, record.good, record.bad)

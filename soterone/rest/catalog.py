@@ -103,23 +103,47 @@ class ClaimList(Body):
     claims: list[ClaimView]
 
 
-class ReputationView(Body):
-    """What the chain says of an account, all in 1e9 fixed point as it stands there."""
-
-    account: AccountText
-    score: int
-    good: int
-    bad: int
-    credibility: int
-    history: list["ReputationStep"]
-
-
 class ReputationStep(Body):
-    """One `ReputationUpdated` event."""
+    """One step of a node's history; null is what the cause does not have.
 
-    query_id: str
+    `percent` is what was observed (settled) or the rating (rated), `reversed_evidence` what a reversed penalty had
+    added. `score`, `good` and `bad` are those after the step, 1e9 fixed point.
+    """
+
+    cause: str
+    time: int
     block: int
     tx: str
+    query_id: str | None = None
+    percent: int | None = None
+    customer: AccountText | None = None
+    severity: int | None = None
+    reversed_evidence: int | None = None
+    incarnation: int | None = None
+    score: int | None = None
+    good: int | None = None
+    bad: int | None = None
+
+
+class ReputationView(Body):
+    """What the chain says of an account, all in 1e9 fixed point; ask again with `before=next` for older history.
+
+    `good` and `bad` are the evidence as of `last_epoch`; the others are of now. `score` is the lower of `expectation`
+    and `tenure_cap`; nodes are drawn by `lower_bound`. `status` is none, active, suspended or gone.
+    """
+
+    account: AccountText
+    status: str
+    incarnation: int
     score: int
     good: int
     bad: int
+    last_epoch: int
+    born_epoch: int
+    epoch: int
+    expectation: int
+    tenure_cap: int
+    lower_bound: int
+    credibility: int
+    history: list[ReputationStep]
+    next: str | None = None

@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from soterone.domain.reputation import ONE, HalfLife, Record, Severity
 CASES = 6_000
 BATCH = 1_500
 WIDTHS = (40, 40, 32, 32, 32, 32, 32, 8, 8)
-OBSERVATION, FEEDBACK, PENALTY, RENEWAL, ADVANCE = range(5)
+OBSERVATION, FEEDBACK, PENALTY, RENEWAL, ADVANCE, REVERSAL = range(6)
 
-Case = tuple[Record, int, int, int, int]
+Case = tuple[Record, int, int, int, int, int, int]
+"""Record, kind, epoch, argument, credibility, and what a reversed penalty added in which epoch."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def _pack(record: Record) -> int:
 
 
 def _mirror(case: Case) -> Record:
-    record, kind, epoch, argument, credibility = case
+    record, kind, epoch, argument, credibility, added, added_epoch = case
     if record.last_epoch == 0:
         record = Record(last_epoch=epoch, born_epoch=epoch)
     if kind == OBSERVATION:
@@ -72,6 +74,8 @@ def _mirror(case: Case) -> Record:
         return rep.apply_penalty(record, epoch, Severity(argument))
     if kind == RENEWAL:
         return rep.renew(record, epoch, argument)
+    if kind == REVERSAL:
+        return rep.take_back(record, epoch, added, added_epoch)
     return rep.advance(record, epoch)
 
 
@@ -100,12 +104,18 @@ def _record(rng: random.Random) -> Record:
 
 
 def _case(rng: random.Random) -> Case:
-    record, kind = _record(rng), rng.randrange(5)
+    record, kind = _record(rng), rng.randrange(6)
     elapsed = rng.choice((0, 0, 1, rng.randint(2, 31), rng.randint(0, 5_000)))
     argument = {PENALTY: rng.randint(1, 3), RENEWAL: rng.randint(0, 255)}.get(
         kind, rng.choice((0, 49, 50, 51, 100, rng.randint(0, 100)))
     )
-    return record, kind, (record.last_epoch or 20_000) + elapsed, argument, _amount(rng, ONE)
+    epoch = (record.last_epoch or 20_000) + elapsed
+    added, added_epoch = _amount(rng, rep.EVIDENCE_CAP), epoch - rng.choice((0, 1, rng.randint(0, 5_000)))
+    if kind == REVERSAL and record.last_epoch and rng.random() < 0.5:
+        added_epoch = record.born_epoch
+        left = rng.choice((0, 0, 1))
+        record = replace(record, good=left, bad=added, good_this_epoch=left, bad_this_epoch=0)
+    return record, kind, epoch, argument, _amount(rng, ONE), added, added_epoch
 
 
 def test_every_update_agrees_bit_for_bit(harness: Contract) -> None:

@@ -13,8 +13,11 @@ from soterone.domain.reputation import ONE, HalfLife, Record, Severity, Standing
 from soterone.domain.reputation_book import (
     NO_QUERY,
     CredibilityUpdate,
+    LateFeedbackError,
+    RepeatedFeedbackError,
     ReputationBook,
     ReputationUpdate,
+    UnknownPenaltyError,
     UnsettledFeedbackError,
 )
 
@@ -93,6 +96,38 @@ def test_penalties_never_raise_and_pass_the_epoch_cap(record: Record, severity: 
     assert penalised.score <= record.score
     assert penalised.bad_this_epoch == record.bad_this_epoch
     assert penalised.bad == min(rep.EVIDENCE_CAP, record.bad + rep.PENALTIES[severity])
+
+
+@given(records(), st.sampled_from(Severity))
+def test_a_reversal_in_the_same_epoch_undoes_a_penalty_to_the_last_bit(
+    record: Record, severity: Severity
+) -> None:
+    epoch = record.last_epoch or BORN
+    penalised = rep.apply_penalty(record, epoch, severity)
+    heard = any((record.good, record.bad, record.good_this_epoch, record.bad_this_epoch))
+    expected = record if heard or record.born_epoch != epoch else Record()
+    assert rep.take_back(penalised, epoch, penalised.bad - record.bad, epoch) == expected
+
+
+@given(records(), st.sampled_from(Severity), st.integers(1, 5_000))
+def test_a_late_reversal_leaves_what_the_penalty_never_touched(
+    record: Record, severity: Severity, later: int
+) -> None:
+    epoch = record.last_epoch or BORN
+    penalised = rep.apply_penalty(record, epoch, severity)
+    reversed_ = rep.take_back(penalised, epoch + later, penalised.bad - record.bad, epoch)
+    never = rep.advance(record, epoch + later)
+    assert abs(reversed_.bad - never.bad) <= 3
+    assert (reversed_.good, reversed_.incarnation) == (never.good, never.incarnation)
+    assert abs(reversed_.score - never.score) <= 3
+
+
+@given(records(), st.sampled_from(Severity), ages)
+def test_a_reversal_never_lowers_a_score(record: Record, severity: Severity, later: int) -> None:
+    epoch = record.last_epoch or BORN
+    penalised = rep.apply_penalty(record, epoch, severity)
+    corrected = rep.take_back(penalised, epoch + later, penalised.bad - record.bad, epoch)
+    assert corrected.score >= rep.score(penalised, epoch + later)
 
 
 @given(records(), st.integers(0, 300), st.integers(2, 600))
@@ -271,6 +306,38 @@ def test_book_renews_on_a_new_incarnation_and_penalises() -> None:
     assert book.node_registered(NODE, 2, now) == []
 
 
+def test_book_takes_back_what_a_penalty_added() -> None:
+    book = _book()
+    now = BORN * DAY
+    book.query_settled(QUERY, [NODE], [100], now)
+    before = book.record_of(NODE)
+    book.node_penalised(NODE, Severity.GRAVE, now)
+    (reversal,) = book.penalty_reversed(NODE, 8 * ONE, BORN, now)
+    assert reversal == ReputationUpdate(NODE, NO_QUERY, rep.PRIOR_SCORE, ONE, 0)
+    assert book.record_of(NODE) == before
+
+
+def test_book_forgets_a_record_that_only_a_wrong_claim_began() -> None:
+    book = _book()
+    now = BORN * DAY
+    book.node_penalised(NODE, Severity.CRITICAL, now)
+    (reversal,) = book.penalty_reversed(NODE, 32 * ONE, BORN, now + 3 * DAY)
+    assert reversal == ReputationUpdate(NODE, NO_QUERY, rep.PRIOR_SCORE, 0, 0)
+    assert NODE not in book.records
+    assert book.record_of(NODE).incarnation == 1
+
+
+@pytest.mark.parametrize(("added", "epoch"), [(7 * ONE, BORN), (8 * ONE, BORN - 1), (8 * ONE, BORN)])
+def test_book_refuses_to_take_back_what_was_not_added(added: int, epoch: int) -> None:
+    book = _book()
+    now = BORN * DAY
+    book.node_penalised(NODE, Severity.GRAVE, now)
+    if (added, epoch) == (8 * ONE, BORN):
+        book.penalty_reversed(NODE, added, epoch, now)
+    with pytest.raises(UnknownPenaltyError, match="still stands"):
+        book.penalty_reversed(NODE, added, epoch, now)
+
+
 def test_book_ignores_what_is_beyond_the_week() -> None:
     book = _book()
     now = BORN // 7 * 7 * DAY
@@ -286,3 +353,21 @@ def test_book_refuses_feedback_without_settlement() -> None:
     book.query_settled(QUERY, [NODE], [100], BORN * DAY)
     with pytest.raises(UnsettledFeedbackError, match="0xB"):
         book.feedback_given(QUERY, CUSTOMER, [OTHER], [90], BORN * DAY)
+
+
+def test_book_refuses_feedback_after_its_window() -> None:
+    book = _book()
+    book.feedback_window_seconds = 14 * DAY
+    settled = BORN * DAY
+    book.query_settled(QUERY, [NODE, OTHER], [100, 100], settled)
+    assert len(book.feedback_given(QUERY, CUSTOMER, [NODE], [90], settled + 14 * DAY)) == 2
+    with pytest.raises(LateFeedbackError, match="1 s after its window"):
+        book.feedback_given(QUERY, CUSTOMER, [OTHER], [90], settled + 14 * DAY + 1)
+
+
+def test_book_refuses_a_second_rating() -> None:
+    book = _book()
+    book.query_settled(QUERY, [NODE], [100], BORN * DAY)
+    book.feedback_given(QUERY, CUSTOMER, [NODE], [90], BORN * DAY)
+    with pytest.raises(RepeatedFeedbackError, match="second feedback for 0xA"):
+        book.feedback_given(QUERY, CUSTOMER, [NODE], [90], BORN * DAY)

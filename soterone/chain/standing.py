@@ -1,0 +1,59 @@
+"""What the contracts' views say of an account now, and what follows from it by the formula."""
+
+import asyncio
+from dataclasses import dataclass
+
+from soterone.chain.client import ChainClient
+from soterone.chain.records import NodeStatus
+from soterone.domain.ids import Account
+from soterone.domain.reputation import Record, as_of, expectation, lower_bound, tenure_cap
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An account's standing; scores, evidence and credibility in 1e9 fixed point.
+
+    Attributes:
+        status, incarnation: the registry's; 0 when it never registered.
+        record: as it is stored, undecayed since its last epoch.
+        epoch: the present one.
+        score: R' now, as the contract says it.
+        expectation, tenure_cap: E and its bound, both now; the score is the lower of them.
+        lower_bound: by which nodes are drawn, now.
+        credibility: as a customer.
+    """
+
+    status: NodeStatus
+    incarnation: int
+    record: Record
+    epoch: int
+    score: int
+    expectation: int
+    tenure_cap: int
+    lower_bound: int
+    credibility: int
+
+
+async def read_standing(chain: ChainClient, account: Account) -> Standing:
+    """Read an account's standing as of the newest block; that of a newcomer when nothing was ever observed."""
+    head, epoch_seconds = await asyncio.gather(chain.head(), chain.epoch_seconds())
+    node, stored, (score,), credibility = await asyncio.gather(
+        chain.node_of(account, head.number),
+        chain.record_of(account, head.number),
+        chain.scores_of([account], head.number),
+        chain.credibility_of(account),
+    )
+    record, epoch = Record(*stored), head.timestamp // epoch_seconds
+    now = as_of(record, epoch, node.incarnation)
+    age = now.last_epoch - now.born_epoch
+    return Standing(
+        node.status,
+        node.incarnation,
+        record,
+        epoch,
+        score,
+        expectation(now.good, now.bad),
+        tenure_cap(age),
+        lower_bound(now, epoch),
+        credibility,
+    )

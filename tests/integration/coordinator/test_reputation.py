@@ -1,0 +1,63 @@
+"""An account's reputation by REST and SDK: what the views say, and the history page after page."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from fixtures.live_coordinator import LiveCoordinator
+
+from coordinator.chain.handler import log_of
+from soterone.chain.events import LogPosition, NodeSuspended
+from soterone.client.customer import Customer
+from soterone.crypto.accounts import Signer
+from soterone.domain.ids import Account, hash32
+from soterone.domain.reputation import PRIOR_SCORE
+from soterone.rest.catalog import ReputationStep
+
+SUSPENSIONS = 250
+
+
+@pytest.fixture
+def empty_database_url(tmp_path: Path) -> str:
+    """Pages are tested on both databases elsewhere: one is enough for the wire."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'empty.sqlite'}"
+
+
+async def suspend(live: LiveCoordinator, node: Account) -> None:
+    """Write down that a node was suspended and readmitted again and again, twice a block."""
+    async with live.database.transaction() as session:
+        for number in range(SUSPENSIONS):
+            block = hash32(number.to_bytes(32))
+            position = LogPosition(31337, number // 2, number % 2, block, block)
+            session.add(log_of(NodeSuspended(position, node, number % 2 == 0), 1_000 + number // 2))
+
+
+async def test_the_sdk_reads_page_after_page(live: LiveCoordinator, tmp_path: Path) -> None:
+    node = Signer.new().account
+    await suspend(live, node)
+
+    def read() -> tuple[list[ReputationStep], list[ReputationStep], int]:
+        ca_file = live.settings.data_dir / "ca.pem"
+        rpc = live.settings.chain_rpc
+        with Customer.connect(live.addresses["rest"], Signer.new(), rpc, ca_file, tmp_path) as customer:
+            view = customer.reputation(node, limit=3)
+            standing = customer.ledger.standing_of(node)
+            assert (view.status, view.score, view.credibility) == ("none", PRIOR_SCORE, PRIOR_SCORE)
+            assert (view.expectation, view.tenure_cap) == (standing.expectation, standing.tenure_cap)
+            assert customer.ledger.history_of(node) == ()
+            return list(customer.reputation_history(node)), view.history, view.epoch - standing.epoch
+
+    steps, first, epochs = await asyncio.to_thread(read)
+    assert [step.block for step in steps] == [number // 2 for number in reversed(range(SUSPENSIONS))]
+    assert {step.cause for step in steps[::2]} == {"readmitted"}
+    assert {step.cause for step in steps[1::2]} == {"suspended"}
+    assert first == steps[:3]
+    assert epochs in (-1, 0)
+
+
+@pytest.mark.parametrize("wrong", ["limit=0", "limit=501", "before=7", "before=1-2-3", "before=1%27--"])
+async def test_bad_pages_are_problems(live: LiveCoordinator, wrong: str) -> None:
+    async with live.rest() as web:
+        answer = await web.get(f"/v1/reputation/{Signer.new().account}?{wrong}")
+    assert answer.status_code == 422
+    assert answer.json()["title"] == "Malformed request"
