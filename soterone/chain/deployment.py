@@ -165,6 +165,8 @@ class _Deployer:
             ),
             *admin,
         )
+        identity = self._create("Erc8004Identity", registry.address)
+        self._create("Erc8004Reputation", identity.address, reputation.address)
         self._grant_all(parameters, registry, queries, reputation)
         self._introduce(registry, reputation)
         start_block = min(one.deployed_block for one in self._deployed.values())
