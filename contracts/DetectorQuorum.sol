@@ -95,7 +95,8 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
 
     /// @param registry where detectors and the accused are registered.
     /// @param ledger where an upheld claim costs reputation.
-    /// @param governor a Timelock, whose delay is never below `minDelaySeconds`.
+    /// @param governor a Timelock, whose delay is never below the next.
+    /// @param minDelaySeconds how long every change is public before it holds.
     /// @param epochSeconds an epoch's length, which never changes, as it numbers them.
     /// @param terms of the first panels.
     constructor(

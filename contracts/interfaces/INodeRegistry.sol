@@ -64,8 +64,8 @@ interface INodeRegistry {
     /// @param incarnation how often the account has registered.
     /// @param roles 1 data owner, 2 MPC node, 4 detector, or sums of these.
     /// @param version of its software: major << 16 | minor << 8 | patch.
-    /// @param tlsKeyHash SHA-256 of the public key that peers pin.
-    /// @param profileHash SHA-256 of what it declares of itself.
+    /// @param tlsKeyHash SHA-256 of the SubjectPublicKeyInfo that peers pin.
+    /// @param profileHash SHA-256 of the canonical JSON of what it declares.
     event NodeRegistered(
         address indexed node,
         address indexed operator,
@@ -80,8 +80,8 @@ interface INodeRegistry {
     /// @param profileVersion how often its values were set in this incarnation.
     /// @param roles 1 data owner, 2 MPC node, 4 detector, or sums of these.
     /// @param version of its software: major << 16 | minor << 8 | patch.
-    /// @param tlsKeyHash SHA-256 of the public key that peers pin.
-    /// @param profileHash SHA-256 of what it declares of itself.
+    /// @param tlsKeyHash SHA-256 of the SubjectPublicKeyInfo that peers pin.
+    /// @param profileHash SHA-256 of the canonical JSON of what it declares.
     event NodeUpdated(
         address indexed node,
         uint32 profileVersion,

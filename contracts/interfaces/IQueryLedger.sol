@@ -5,15 +5,13 @@ import {QueryWord} from "../libraries/QuerySlot.sol";
 
 /// @title One slot a query: `uint208 commitment | uint8 status | uint8 generation | uint32 time`; the top bit of the
 /// generation's byte says that the customer is an insider.
-/// @notice What the slot commits to is supplied again by callers and checked:
-/// ```
-/// rosterHash = keccak256 of the words customer, ownerCount, maxReplacements, ...participants
-/// termsHash  = keccak256(abi.encode(specHash, resultKeyHash, maxRunSeconds, resultRetrySeconds, cleanupGraceSeconds))
-/// commitment = uint208(uint256(keccak256(abi.encode(rosterHash, termsHash))))        dispatched, failed
-/// completed  = uint208(uint256(keccak256(abi.encode(commitment, resultHash))))       completed
-/// ```
-/// participants = owners ++ mpcs ++ lost. Generation 0 is the trio that was dispatched, each replacement adds one. The successor takes the rank (index) of
-/// the node it replaces; `lost` lists the replaced nodes, oldest first.
+/// @notice What the slot commits to is supplied again by callers and checked. `rosterHash` = keccak256 of the words customer,
+/// ownerCount, maxReplacements, ...participants. `termsHash` = `keccak256(abi.encode(specHash, resultKeyHash, maxRunSeconds,
+/// resultRetrySeconds, cleanupGraceSeconds))`. Dispatched or failed: `commitment` =
+/// `uint208(uint256(keccak256(abi.encode(rosterHash, termsHash))))`. Completed: the same of
+/// `(commitment until then, resultHash)`.
+/// participants = owners ++ mpcs ++ lost. Generation 0 is the trio that was dispatched, each replacement adds one. The
+/// successor takes the rank (index) of the node it replaces; `lost` lists the replaced nodes, oldest first.
 /// `time` is the block time of dispatch, and after the end the time of completion or failure (cleanup keeps it).
 interface IQueryLedger {
     /// @dev Values of `status`.
@@ -84,7 +82,7 @@ interface IQueryLedger {
     /// @param specHash SHA-256 of the canonical JSON of the spec.
     /// @param owners whose data are used, ascending.
     /// @param mpcs the three nodes that compute, ascending: a node's index is its rank.
-    /// @param resultKeyHash SHA-256 of the key that the result is sealed to.
+    /// @param resultKeyHash keccak256 of the public key that the result is sealed to.
     /// @param maxRunSeconds how long it may run.
     /// @param resultRetrySeconds how long a holder of the result retries to deliver it.
     /// @param cleanupGraceSeconds how long after that participants clean up without being told.
