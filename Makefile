@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test lint types contracts unit integration e2e chaos iproute gas bench generate lock clean
+.PHONY: help setup demo test lint types contracts brownie unit integration e2e chaos iproute gas bench generate lock clean
 
 help:  ## Say what every target does
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,21 @@ contracts: setup  ## Test the contracts (Solidity unit, fuzz and invariant tests
 	@echo "· testing the contracts"
 	@npm test --silent
 
+brownie: node_modules/.ready .venv-brownie/.ready  ## Compile and test the contracts with Brownie, in an environment of its own (.venv-brownie)
+	@echo "· brownie compile, then brownie test on anvil; by hand: source .venv-brownie/bin/activate"
+	@.venv-brownie/bin/brownie compile
+	@.venv-brownie/bin/brownie test
+
+.venv-brownie/.ready: requirements/brownie.txt scripts/brownie.sh
+	@$(PYTHON) scripts/check_python.py
+	@echo "· installing Brownie and the old packages that it pins into .venv-brownie (a minute the first time)"
+	@test -x .venv-brownie/bin/python || $(PYTHON) -m venv .venv-brownie
+	@.venv-brownie/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/brownie.txt \
+		|| { echo "Brownie cannot be installed: check that pip reaches its registry, then run make brownie again"; exit 1; }
+	@install -m 755 scripts/brownie.sh .venv-brownie/bin/brownie
+	@touch $@
+
 unit: setup  ## Test what needs no socket
 	@echo "· unit tests"
 	@$(BIN)/pytest -q tests/unit -n 2
@@ -69,8 +84,9 @@ iproute:
 	@command -v ip >/dev/null || { test "$$(id -u)" = 0 && apt-get install -y -qq iproute2 >/dev/null; } \
 		|| echo "· iproute2 is missing and cannot be installed: no network link will be cut"
 
-gas: setup  ## Measure gas per named operation and write contracts/gas.json
+gas: setup  ## Measure gas per named operation, write contracts/gas.json and the gas tables
 	@$(BIN)/python -m scripts.gas $(ARGS)
+	@$(BIN)/python -m scripts.gas_table
 
 bench: setup  ## Run the benches of the engine and of a query (more in scripts/bench)
 	@echo "· the engine against bare SPU"
@@ -78,12 +94,14 @@ bench: setup  ## Run the benches of the engine and of a query (more in scripts/b
 	@echo "· one whole query through a network of processes"
 	@$(BIN)/python -m scripts.bench.query
 
-generate: setup  ## Regenerate the RPC stubs and the contracts' artifacts
+generate: setup  ## Regenerate the RPC stubs, the contracts' artifacts and reference, the gas tables
 	@$(BIN)/python scripts/generate_rpc.py
 	@npm run --silent compile
+	@$(BIN)/python -m scripts.contracts_docs
+	@$(BIN)/python -m scripts.gas_table
 
 lock: $(VENV)/.ready  ## Pin every dependency again, with hashes
 	@PATH=$(BIN):$$PATH scripts/lock.sh
 
 clean:  ## Remove what was installed and built here
-	rm -rf $(VENV) node_modules artifacts cache .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-brownie node_modules artifacts cache .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

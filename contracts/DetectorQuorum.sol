@@ -71,10 +71,15 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
     /// @dev No bits but two for each of the kinds 1 to 6.
     uint32 private constant SEVERITIES = 0x03333330;
 
+    /// @notice Where detectors and the accused are registered.
     INodeRegistry public immutable REGISTRY;
+    /// @notice Where an upheld claim costs reputation.
     IReputationLedger public immutable LEDGER;
+    /// @notice The timelock that decides on seats and terms.
     TimelockController public immutable GOVERNOR;
+    /// @notice How long its decisions are public at least before they hold.
     uint256 public immutable MIN_DELAY_SECONDS;
+    /// @notice An epoch's length.
     uint32 public immutable EPOCH_SECONDS;
 
     address private _roster;
@@ -88,8 +93,12 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
         _;
     }
 
-    /// @param governor a Timelock, whose delay is never below `minDelaySeconds`.
+    /// @param registry where detectors and the accused are registered.
+    /// @param ledger where an upheld claim costs reputation.
+    /// @param governor a Timelock, whose delay is never below the next.
+    /// @param minDelaySeconds how long every change is public before it holds.
     /// @param epochSeconds an epoch's length, which never changes, as it numbers them.
+    /// @param terms of the first panels.
     constructor(
         INodeRegistry registry,
         IReputationLedger ledger,

@@ -33,6 +33,8 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
     mapping(address node => bytes32) private _commitments;
     IReputationLedger private _reputationLedger;
 
+    /// @param adminDelaySeconds how long a change of the administrator is public before it holds.
+    /// @param admin the first administrator.
     constructor(
         uint48 adminDelaySeconds,
         address admin

@@ -40,6 +40,9 @@ contract QueryLedger is IQueryLedger, EIP712, SplitPause {
 
     mapping(bytes32 queryId => Slot) private _slots;
 
+    /// @param registry where participants must be registered.
+    /// @param adminDelaySeconds how long a change of the administrator is public before it holds.
+    /// @param admin the first administrator.
     constructor(
         INodeRegistry registry,
         uint48 adminDelaySeconds,

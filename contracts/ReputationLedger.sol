@@ -18,7 +18,7 @@ import {SettlementSlot} from "./libraries/SettlementSlot.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title Reputation of nodes and credibility of customers, one storage slot a node, a customer and a query.
-/// @notice A pause stops what the coordinator and the quorum write, never feedback, uncontested settlement or renewal.
+/// @notice A pause stops new penalties alone, never settlement, feedback, a reversal or renewal.
 contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     using AddressList for address[];
 
@@ -51,11 +51,17 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     /// @dev No credibility is as high: the sheet holds observations, not ratings.
     uint256 private constant OBSERVED = type(uint256).max;
 
+    /// @notice Where nodes are registered.
     INodeRegistry public immutable REGISTRY;
+    /// @notice Where queries end.
     IQueryLedger public immutable LEDGER;
+    /// @notice The time in which evidence decays by one step.
     uint32 public immutable EPOCH_SECONDS;
+    /// @notice How long after settlement a customer may rate.
     uint32 public immutable FEEDBACK_WINDOW_SECONDS;
+    /// @notice How long the coordinator alone may settle a completed query.
     uint32 public immutable SILENT_SETTLE_SECONDS;
+    /// @notice The time in which eight feedbacks of a customer count.
     uint32 public immutable WEEK_SECONDS;
 
     /// @dev By the node's address as a number: the compiler would clean an address at each use.
@@ -65,6 +71,11 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
     /// @dev `week64 counted8 credibility32`; zero for a customer none of whose feedbacks counted yet.
     mapping(address customer => uint256) private _standings;
 
+    /// @param registry where nodes are registered.
+    /// @param ledger where queries end.
+    /// @param periods their lengths, none zero.
+    /// @param adminDelaySeconds how long a change of the administrator is public before it holds.
+    /// @param admin the first administrator.
     constructor(
         INodeRegistry registry,
         IQueryLedger ledger,

@@ -9,10 +9,12 @@ import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 /// @title Roles under a delayed administrator, and a pause that whoever pulls it cannot lift.
 /// @notice A pause stops new work only; contracts must leave every exit open.
 abstract contract SplitPause is AccessControlDefaultAdminRules, Pausable {
+    /// @notice May stop new work, and cannot start it again.
     bytes32 public constant PAUSER_ROLE = keccak256("PAUSER_ROLE");
+    /// @notice May start again what was stopped, and cannot stop it.
     bytes32 public constant UNPAUSER_ROLE = keccak256("UNPAUSER_ROLE");
 
-    /// @dev One account never holds both roles.
+    /// @notice One account never holds both roles.
     error SplitPauseBothRoles(address account);
 
     /// @notice PAUSER_ROLE only.

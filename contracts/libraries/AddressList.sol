@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 /// @title Short lists of accounts in calldata, read without the compiler's checks of each element.
 /// @dev Elements are compared as whole words: one with dirty upper bits equals no account.
 library AddressList {
+    /// @notice An element of the list is no address.
     error AddressListDirty();
 
     /// @dev The element at `index`, which the caller knows to exist and to be clean.

@@ -12,6 +12,7 @@ using RatingSheet for Sheet global;
 /// copied as they stand in the calldata: before a sheet is believed, its accounts must have been compared with committed
 /// ones, and its percentages checked.
 library RatingSheet {
+    /// @notice More than a hundred percent.
     error RatingSheetBadPercentage(uint256 percentage);
 
     /// @notice An empty sheet of `rows` rows: two offsets, a length and a column, a length and a column.

@@ -19,6 +19,7 @@ library Roster {
     /// @dev Returns the rest of the creation code, a STOP and the words.
     bytes11 private constant CREATION = 0x600B5981380380925939F3;
 
+    /// @notice The chain refused the code that was to hold terms and seats.
     error RosterNotStored();
 
     /// @notice Room for `size` seats, with these terms.

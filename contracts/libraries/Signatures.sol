@@ -9,8 +9,11 @@ library Signatures {
     /// @dev A signature is no bearer instrument: deadlines further ahead are refused.
     uint256 internal constant MAX_VALIDITY_SECONDS = 30 days;
 
+    /// @notice The signed deadline is over.
     error SignatureExpired(uint64 deadline);
+    /// @notice A signature for more than 30 days ahead is refused.
     error SignatureDeadlineTooFar(uint64 deadline);
+    /// @notice This account neither signed this nor sends it.
     error SignatureInvalid(address signer);
 
     /// @dev Reverts unless now <= deadline <= now + 30 days.

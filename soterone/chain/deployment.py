@@ -199,6 +199,8 @@ class _Deployer:
             ),
             *admin,
         )
+        identity = self._create("Erc8004Identity", registry.address)
+        self._create("Erc8004Reputation", identity.address, reputation.address)
         self._grant_all(parameters, registry, queries, reputation)
         self._introduce(registry, reputation)
         self._govern(parameters, registry, queries, reputation)

@@ -69,8 +69,9 @@ def test_deploys_grants_and_records(chain: Anvil, key_file: Path, tmp_path: Path
     deployment = Deployment.load(tmp_path / "4711.json")
     client = Web3(HTTPProvider(chain.url))
     assert deployment.chain_id == 4711
+    views = {"Erc8004Identity", "Erc8004Reputation"}
     names = {"NodeRegistry", "QueryLedger", "ReputationLedger", "DetectorQuorum", "Timelock"}
-    assert set(deployment.contracts) == names
+    assert set(deployment.contracts) == names | views
     assert deployment.start_block == deployment.contracts["NodeRegistry"].deployed_block
     for one in deployment.contracts.values():
         code = client.eth.get_code(Web3.to_checksum_address(one.address))
@@ -78,6 +79,10 @@ def test_deploys_grants_and_records(chain: Anvil, key_file: Path, tmp_path: Path
     registry, queries, reputation = (
         contract(client, deployment, name) for name in ("NodeRegistry", "QueryLedger", "ReputationLedger")
     )
+    identity, scores = (contract(client, deployment, name) for name in sorted(views))
+    assert identity.functions.REGISTRY().call() == registry.address
+    assert scores.functions.getIdentityRegistry().call() == identity.address
+    assert scores.functions.LEDGER().call() == reputation.address
     assert queries.functions.REGISTRY().call() == registry.address
     assert reputation.functions.EPOCH_SECONDS().call() == 5
     assert reputation.functions.FEEDBACK_WINDOW_SECONDS().call() == 60
