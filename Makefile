@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test lint types contracts unit integration e2e chaos iproute gas bench generate lock clean
+.PHONY: help setup demo test lint types contracts contracts-assurance unit integration e2e chaos iproute gas bench generate lock clean
 
 help:  ## Say what every target does
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ types: setup  ## Check types (mypy --strict)
 contracts: setup  ## Test the contracts (Solidity unit, fuzz and invariant tests)
 	@echo "· testing the contracts"
 	@npm test --silent
+
+contracts-assurance: setup  ## Prove, fuzz, analyse and mutate the contracts (hours; ARGS="--only proofs slither")
+	@$(BIN)/python -m scripts.assurance $(ARGS)
 
 unit: setup  ## Test what needs no socket
 	@echo "· unit tests"

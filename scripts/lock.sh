@@ -10,3 +10,6 @@ for extra in coordinator agent demo; do
 done
 "${compile[@]}" --extra agent --extra mpc -c requirements/dev.txt -o requirements/mpc.txt
 "${compile[@]}" -c requirements/dev.txt -o requirements/customer.txt
+for tool in halmos==0.3.3 slither-analyzer==0.11.6; do
+  "${compile[@]/pyproject.toml/-}" -o "requirements/$(cut -d= -f1 <<<"${tool/-analyzer/}").txt" <<<"$tool"
+done
