@@ -9,7 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test lint types contracts brownie unit integration e2e chaos iproute gas bench generate lock clean
+.PHONY: help setup demo test lint types contracts contracts-assurance brownie unit integration e2e chaos iproute \
+	gas bench generate lock clean
 
 help:  ## Say what every target does
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +65,9 @@ brownie: node_modules/.ready .venv-brownie/.ready  ## Compile and test the contr
 		|| { echo "Brownie cannot be installed: check that pip reaches its registry, then run make brownie again"; exit 1; }
 	@install -m 755 scripts/brownie.sh .venv-brownie/bin/brownie
 	@touch $@
+
+contracts-assurance: setup  ## Prove, fuzz, analyse and mutate the contracts (hours; ARGS="--only proofs slither")
+	@$(BIN)/python -m scripts.assurance $(ARGS)
 
 unit: setup  ## Test what needs no socket
 	@echo "· unit tests"

@@ -3,6 +3,7 @@ import { defineConfig } from "hardhat/config";
 import { compilerSettings, compilerVersion } from "./contracts/compiler.js";
 
 const require = createRequire(import.meta.url);
+const runs = (name, usual) => Number(process.env[name] ?? usual);
 
 export default defineConfig({
   paths: { sources: "./contracts", tests: { solidity: "./contracts/test" } },
@@ -11,8 +12,8 @@ export default defineConfig({
   },
   test: {
     solidity: {
-      fuzz: { runs: 128, seed: "0x50fe" },
-      invariant: { runs: 32, depth: 48, failOnRevert: false },
+      fuzz: { runs: runs("SOTER_FUZZ_RUNS", 128), seed: "0x50fe" },
+      invariant: { runs: runs("SOTER_INVARIANT_RUNS", 32), depth: 48, failOnRevert: false },
     },
   },
 });

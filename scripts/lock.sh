@@ -13,3 +13,6 @@ done
 "${compile[@]}" -c requirements/dev.txt -o requirements/customer.txt
 uv pip compile --quiet requirements/brownie.in --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --no-header -o requirements/brownie.txt
+for tool in halmos==0.3.3 slither-analyzer==0.11.6; do
+  "${compile[@]/pyproject.toml/-}" -o "requirements/$(cut -d= -f1 <<<"${tool/-analyzer/}").txt" <<<"$tool"
+done

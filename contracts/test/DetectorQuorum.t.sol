@@ -105,6 +105,22 @@ contract DetectorQuorumTest is QuorumFixture {
         quorum.seedEpoch(epoch);
     }
 
+    /// @dev Whoever waits until the chain has forgotten the block gets no other seed, and the epoch no panel.
+    function test_aLostSeedIsLost() public {
+        pass(HOUR);
+        uint64 epoch = present();
+        quorum.openEpoch();
+        mine(9000);
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumSeedLost.selector, epoch, 102));
+        quorum.seedEpoch(epoch);
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumEpochOpen.selector, epoch));
+        quorum.openEpoch();
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumEpochNotSeeded.selector, epoch));
+        quorum.commitVotes(accused, new bytes32[](7));
+        nextEpoch();
+        assertEq(quorum.panelOf(accused, present()).length, 7, "the next epoch judges again");
+    }
+
     function test_tooFewSeatsOpenNoEpoch() public {
         remove(detectors[0]);
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumTooFewSeats.selector, 15, 16));

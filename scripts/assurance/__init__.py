@@ -1,0 +1,1 @@
+"""Assurance of the contracts beyond their tests: proofs, static analysis, mutation, coverage, layouts, gas."""
