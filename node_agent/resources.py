@@ -7,22 +7,27 @@ from pathlib import Path
 import psutil
 from pydantic import ValidationError
 
+from node_agent.detection.speed import core_speed
 from node_agent.errors import AgentError
 from soterone.domain.profiles import NodeProfile
 from soterone.domain.spec import describe
 from soterone.rpc.generated.coordinator_pb2 import ResourceSnapshot
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_LOAD = Path("/proc/loadavg")
 
 
 def measure_profile(name: str, endpoint: str, folder: Path) -> NodeProfile:
-    """Return a profile with what was measured: usable cores and memory, and the free disk under `folder`."""
+    """Return a profile with what was measured: usable cores and their speed, memory, and the free disk under
+    `folder`. Takes about half a second."""
     return NodeProfile(
         name=name,
         endpoint=endpoint,
-        cpu_cores=len(os.sched_getaffinity(0)),
+        cpu_cores=usable_cores(),
         memory_bytes=memory_limit_bytes(),
         disk_bytes=psutil.disk_usage(str(folder)).free,
+        core_speed=core_speed(),
         engines=installed_engines(),
     )
 
@@ -49,6 +54,22 @@ def memory_limit_bytes() -> int:
     except OSError:
         return total
     return min(total, int(limit)) if limit.isdigit() else total
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use, or fewer when a control group (cgroup v2) grants less time."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = _CGROUP_QUOTA.read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return min(cores, max(1, int(quota) // int(period))) if quota.isdigit() else cores
+
+
+def runnable_tasks() -> float:
+    """Return how many tasks of this machine want a core: now, or over the last minute where that is more."""
+    running = int(_LOAD.read_text().split()[3].partition("/")[0]) - 1
+    return max(float(running), os.getloadavg()[0])
 
 
 def take_snapshot(folder: Path) -> ResourceSnapshot:

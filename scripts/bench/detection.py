@@ -1,0 +1,167 @@
+"""False accusations and liars found, first modelled over many machines, then measured on this one.
+
+    python -m scripts.bench.detection [--probes 1000] [--real 0] [--json FILE]
+
+`--real N` lets this machine answer N probes of its own, every core busy with other work, and then as
+many (at most 20) in which it declares eight times its cores.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import random
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from node_agent.detection.measuring import LocalAnswerer, measure
+from node_agent.detection.plan import Allowance, Declared
+from node_agent.detection.speed import core_speed
+from node_agent.detection.verdict import ROUNDS, Opinion, Round, judge_profile
+from node_agent.detection.workbench import Workbench, WorkLimits
+from node_agent.resources import memory_limit_bytes, usable_cores
+from scripts.bench.detection_model import HONEST, Conduct, Machine, World, declared_truly, probe
+
+_KIB = 1024
+_SEED = 20
+_LIARS_AT_MOST = 20
+_LIE = 8
+
+MACHINES = {
+    "1 core": Machine(1, 1),
+    "2 cores": Machine(2, 2),
+    "16 threads on 8 cores": Machine(16, 8),
+    "64 threads on 32 slow cores": Machine(64, 32, speed=5),
+}
+WORLDS = {
+    "idle": World(),
+    "full": World(load=1),
+    "full, 200 ms of jitter": World(load=1, jitter_seconds=0.2),
+    "full by bursts": World(load=1, bursts=1),
+    "four times full": World(load=4, bursts=0.5),
+}
+LIARS = {
+    "16 on 2": (Machine(2, 2), HONEST),
+    "16 on 2, yardstick delayed 8 times": (Machine(2, 2), Conduct(delay=8)),
+    "16 on 2, delayed, tells load 16": (Machine(2, 2), Conduct(delay=8, told_load=16)),
+    "16 on 2, delayed, tells load 32": (Machine(2, 2), Conduct(delay=8, told_load=32)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How often a node was accused."""
+
+    node: str
+    world: str
+    probes: int
+    accused: int
+
+
+def modelled(probes: int) -> Iterator[Row]:
+    """Yield what happens to honest nodes, then to liars, each in `probes` probes of `ROUNDS` rounds."""
+    dice = random.Random(_SEED)  # noqa: S311 - a model
+    for name, machine in MACHINES.items():
+        for place, world in WORLDS.items():
+            yield _row(
+                f"honest, {name}", place, machine, declared_truly(machine), world, HONEST, probes, dice
+            )
+    for name, (machine, conduct) in LIARS.items():
+        declared = Declared(16, 16 * _KIB, round(1000 * machine.speed))
+        for place in ("idle", "full"):
+            yield _row(f"liar, {name}", place, machine, declared, WORLDS[place], conduct, probes, dice)
+
+
+def _row(
+    node: str,
+    place: str,
+    machine: Machine,
+    declared: Declared,
+    world: World,
+    conduct: Conduct,
+    probes: int,
+    dice: random.Random,
+) -> Row:
+    found = (probe(machine, declared, world, conduct, dice) for _ in range(probes))
+    return Row(node, place, probes, sum(_is_false(declared, rounds) for rounds in found))
+
+
+def _is_false(declared: Declared, rounds: list[Round]) -> bool:
+    return judge_profile(declared, rounds).opinion is Opinion.FALSE
+
+
+async def measured(probes: int) -> list[Row]:
+    """Probe this machine, honest and lying, with every core busy."""
+    speed = await asyncio.to_thread(core_speed)
+    memory_mib = memory_limit_bytes() // 2**20
+    honest, liar = (Declared(usable_cores() * times, memory_mib, speed) for times in (1, _LIE))
+    rows = []
+    with Progress(console=Console(stderr=True)) as progress, _every_core_busy():
+        for name, declared, count in (
+            ("this machine, honest", honest, probes),
+            (f"this machine, {liar.cores} on {honest.cores}", liar, min(probes, _LIARS_AT_MOST)),
+        ):
+            task = progress.add_task(name, total=count)
+            accused = 0
+            for _ in range(count):
+                accused += _is_false(declared, [await _real_round(declared) for _ in range(ROUNDS)])
+                progress.advance(task)
+            rows.append(Row(name, "full", count, accused))
+    return rows
+
+
+async def _real_round(declared: Declared) -> Round:
+    bench = await Workbench.start(WorkLimits(Allowance.of(declared).memory_kib * _KIB))
+    try:
+        return await measure(declared, LocalAnswerer(bench), secrets.token_bytes, time.monotonic)
+    finally:
+        await bench.stop()
+
+
+@contextmanager
+def _every_core_busy() -> Iterator[None]:
+    context = multiprocessing.get_context("spawn")
+    busy = [context.Process(target=_burn, args=(os.getpid(),), daemon=True) for _ in range(usable_cores())]
+    for process in busy:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.terminate()
+            process.join()
+
+
+def _burn(parent: int) -> None:
+    while os.getppid() == parent:
+        sum(range(100_000))
+
+
+def main() -> None:
+    """Run the bench and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--probes", type=int, default=1000)
+    parser.add_argument("--real", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    rows = [*modelled(given.probes), *(asyncio.run(measured(given.real)) if given.real else ())]
+    table = Table("node", "load", "probes", "accused")
+    for row in rows:
+        table.add_row(row.node, row.world, str(row.probes), str(row.accused))
+    Console().print(table)
+    if given.json:
+        document = [{name: getattr(row, name) for name in Row.__slots__} for row in rows]
+        given.json.write_text(json.dumps(document, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Who is accused of a false profile, and who never is."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node_agent.detection.plan import STEPS, Declared
+from node_agent.detection.snapshots import Snapshot, judge_snapshots
+from node_agent.detection.verdict import (
+    NOTHING,
+    ROUNDS,
+    Measured,
+    Opinion,
+    Pair,
+    Round,
+    judge_profile,
+)
+from scripts.bench.detection_model import HONEST, Conduct, Machine, World, declared_truly, probe
+
+TWO_CORES = Machine(2, 2)
+SIXTEEN = Declared(16, 16_384, 20_000)
+IDLE = World()
+SHOWN_MIB = SIXTEEN.memory_asked_mib
+
+machines = st.builds(
+    lambda cores, threads_a_core, speed: Machine(cores * threads_a_core, cores, speed),
+    st.integers(1, 64),
+    st.integers(1, 2),
+    st.floats(0.5, 100),
+)
+worlds = st.builds(
+    World,
+    load=st.floats(0, 8),
+    bursts=st.floats(0, 0.5),
+    noise=st.floats(0, 0.15),
+    jitter_seconds=st.floats(0.001, 0.05),
+)
+dice = st.integers(0, 2**32).map(random.Random)
+
+
+def rounds(*pairs: Pair, memory_mib: int = SHOWN_MIB, wrong: bool = False) -> list[Round]:
+    return [Round(16, STEPS, pairs, memory_mib, wrong)] * ROUNDS
+
+
+HONEST_PAIR = Pair(0.1, 0.12, 0)
+
+
+@given(machines, worlds, dice)
+def test_an_honest_node_is_never_accused(machine: Machine, world: World, chance: random.Random) -> None:
+    declared = declared_truly(machine)
+    found = judge_profile(declared, probe(machine, declared, world, HONEST, chance))
+    assert found.opinion is Opinion.TRUE
+    assert found.measured is not None
+    assert found.measured.cores == declared.cores
+
+
+@given(dice, st.floats(0, 2))
+def test_sixteen_cores_on_two_are_found_in_two_rounds(chance: random.Random, load: float) -> None:
+    found = judge_profile(SIXTEEN, probe(TWO_CORES, SIXTEEN, World(load=load), HONEST, chance))
+    assert found.opinion is Opinion.FALSE
+    assert found.measured is not None
+    assert found.measured.cores <= 4
+
+
+@given(dice, st.floats(1, 100))
+def test_delaying_the_yardstick_hides_nothing(chance: random.Random, delay: float) -> None:
+    found = judge_profile(SIXTEEN, probe(TWO_CORES, SIXTEEN, IDLE, Conduct(delay), chance))
+    assert found.opinion is Opinion.FALSE
+
+
+@given(dice, st.floats(8, 100))
+def test_a_load_told_to_detectors_alone_is_a_lie(chance: random.Random, delay: float) -> None:
+    seen = probe(TWO_CORES, SIXTEEN, IDLE, Conduct(delay, told_load=64.0), chance)
+    assert judge_profile(SIXTEEN, seen).opinion is Opinion.TRUE
+    snapshots = [Snapshot(load_1min=1.0, memory_total_bytes=SIXTEEN.memory_mib * 2**20)] * ROUNDS
+    assert judge_snapshots(SIXTEEN, seen, snapshots).opinion is Opinion.FALSE
+    busy = [replace(one, load_1min=60.0) for one in snapshots]
+    assert judge_snapshots(SIXTEEN, seen, busy).opinion is Opinion.TRUE
+
+
+@given(machines, worlds, dice, st.floats(0, 1))
+def test_an_honest_snapshot_is_never_called_false(
+    machine: Machine, world: World, chance: random.Random, settled: float
+) -> None:
+    """A minute's average lags behind: after `settled` of a burst it shows that part of it."""
+    declared = declared_truly(machine)
+    seen = probe(machine, declared, world, HONEST, chance)
+    loads = [pair.load for one in seen for pair in one.pairs]
+    average = max(settled, 0.25) * max(loads)
+    snapshots = [Snapshot(average, declared.memory_mib * 2**20)] * ROUNDS
+    assert judge_snapshots(declared, seen, snapshots).opinion is Opinion.TRUE
+
+
+def test_one_round_accuses_nobody() -> None:
+    (one,) = set(rounds(Pair(0.1, 1.6, 0)))
+    assert judge_profile(SIXTEEN, [one]).opinion is Opinion.UNDECIDED
+    assert judge_profile(SIXTEEN, [one, one]).opinion is Opinion.FALSE
+
+
+def test_one_good_moment_clears() -> None:
+    assert judge_profile(SIXTEEN, rounds(Pair(0.1, 1.6, 0), HONEST_PAIR)).opinion is Opinion.TRUE
+
+
+def test_what_was_measured_is_said() -> None:
+    found = judge_profile(SIXTEEN, rounds(Pair(0.1, 0.8, 0)))
+    assert found.measured == Measured(cores=2, memory_mib=16_384, speed=20_000)
+    assert found.sentence == "16 lanes did the work of 2.00 at best."
+
+
+def test_the_declared_speed_is_held_against_the_load_told() -> None:
+    slow = Pair(1.0, 1.0, 0)
+    assert judge_profile(SIXTEEN, rounds(slow)).opinion is Opinion.FALSE
+    assert judge_profile(SIXTEEN, rounds(replace(slow, load=48))).opinion is Opinion.TRUE
+    assert judge_profile(replace(SIXTEEN, speed=0), rounds(slow)).opinion is Opinion.TRUE
+
+
+def test_wrong_answers_in_every_round_refute_everything() -> None:
+    assert judge_profile(SIXTEEN, rounds(HONEST_PAIR, wrong=True)).measured == NOTHING
+
+
+def test_the_pairs_of_a_wrong_round_do_not_count() -> None:
+    slow, wrong = rounds(Pair(0.1, 1.6, 0))[0], rounds(HONEST_PAIR, wrong=True)[0]
+    assert judge_profile(SIXTEEN, [slow, wrong]).opinion is Opinion.FALSE
+
+
+def test_memory_that_is_never_filled_is_not_believed() -> None:
+    found = judge_profile(SIXTEEN, rounds(HONEST_PAIR, memory_mib=0))
+    assert found.opinion is Opinion.FALSE
+    assert found.measured == Measured(cores=16, memory_mib=1, speed=20_000)
+
+
+def test_memory_is_believed_once_a_round_showed_it() -> None:
+    without, shown = rounds(HONEST_PAIR, memory_mib=0)[0], rounds(HONEST_PAIR)[0]
+    assert judge_profile(SIXTEEN, [without, shown]).opinion is Opinion.TRUE
+
+
+@pytest.mark.parametrize("cores", [65, 4096])
+def test_more_cores_than_lanes_are_neither_shown_nor_refuted(cores: int) -> None:
+    many = replace(SIXTEEN, cores=cores)
+    quick = [Round(64, STEPS, (Pair(0.1, 0.1, 0),), SHOWN_MIB)] * ROUNDS
+    found = judge_profile(many, quick)
+    assert found.opinion is Opinion.TRUE
+    assert found.measured is not None
+    assert found.measured.cores == cores
+
+
+def test_heartbeats_that_tell_of_less_memory_than_the_profile_are_false() -> None:
+    told = [Snapshot(load_1min=0.0, memory_total_bytes=4 * 2**30)] * ROUNDS
+    assert judge_snapshots(SIXTEEN, rounds(HONEST_PAIR), told).opinion is Opinion.FALSE
+    assert judge_snapshots(SIXTEEN, rounds(HONEST_PAIR)[:1], told).opinion is Opinion.UNDECIDED
