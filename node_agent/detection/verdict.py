@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from node_agent.detection.plan import Declared
+from soterone.domain.detection import Measurement
 
 ROUNDS = 2
 """A profile is judged after so many challenges; one alone accuses nobody."""
@@ -51,16 +52,7 @@ class Round:
     wrong: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a node was seen to have, in the units of a vote."""
-
-    cores: int
-    memory_mib: int
-    speed: int
-
-
-NOTHING = Measured(1, 1, 0)
+NOTHING_SHOWN = Measurement(1, 1, 0)
 """What is believed of a node that never answered rightly."""
 
 
@@ -69,7 +61,7 @@ class ProfileVerdict:
     """An opinion with what was measured (None before there is anything) and the reason in one sentence."""
 
     opinion: Opinion
-    measured: Measured | None
+    measured: Measurement | None
     sentence: str
 
 
@@ -79,7 +71,7 @@ def judge_profile(declared: Declared, rounds: Sequence[Round]) -> ProfileVerdict
         return ProfileVerdict(Opinion.UNDECIDED, None, f"{len(rounds)} of {ROUNDS} rounds are done.")
     right = [one for one in rounds if not one.wrong]
     if not right:
-        return ProfileVerdict(Opinion.FALSE, NOTHING, "In every round an answer was wrong.")
+        return ProfileVerdict(Opinion.FALSE, NOTHING_SHOWN, "In every round an answer was wrong.")
     best = _best(declared, right)
     if best is None:
         return ProfileVerdict(Opinion.UNDECIDED, None, "No run could be measured.")
@@ -103,8 +95,8 @@ class _Best:
     speed: int
     memory_mib: int
 
-    def measured(self, cores: int) -> Measured:
-        return Measured(max(1, cores), self.memory_mib, self.speed)
+    def measured(self, cores: int) -> Measurement:
+        return Measurement(max(1, cores), self.memory_mib, self.speed)
 
 
 def _best(declared: Declared, rounds: Sequence[Round]) -> _Best | None:

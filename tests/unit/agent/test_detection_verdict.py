@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from node_agent.detection.plan import STEPS, Declared
 from node_agent.detection.snapshots import Snapshot, judge_snapshots
 from node_agent.detection.verdict import (
-    NOTHING,
+    NOTHING_SHOWN,
     ROUNDS,
-    Measured,
     Opinion,
     Pair,
     Round,
     judge_profile,
 )
 from scripts.bench.detection_model import HONEST, Conduct, Machine, World, declared_truly, probe
+from soterone.domain.detection import Measurement
 
 TWO_CORES = Machine(2, 2)
 SIXTEEN = Declared(16, 16_384, 20_000)
@@ -106,7 +106,7 @@ def test_one_good_moment_clears() -> None:
 
 def test_what_was_measured_is_said() -> None:
     found = judge_profile(SIXTEEN, rounds(Pair(0.1, 0.8, 0)))
-    assert found.measured == Measured(cores=2, memory_mib=16_384, speed=20_000)
+    assert found.measured == Measurement(cores=2, memory_mib=16_384, speed=20_000)
     assert found.sentence == "16 lanes did the work of 2.00 at best."
 
 
@@ -118,7 +118,7 @@ def test_the_declared_speed_is_held_against_the_load_told() -> None:
 
 
 def test_wrong_answers_in_every_round_refute_everything() -> None:
-    assert judge_profile(SIXTEEN, rounds(HONEST_PAIR, wrong=True)).measured == NOTHING
+    assert judge_profile(SIXTEEN, rounds(HONEST_PAIR, wrong=True)).measured == NOTHING_SHOWN
 
 
 def test_the_pairs_of_a_wrong_round_do_not_count() -> None:
@@ -129,7 +129,7 @@ def test_the_pairs_of_a_wrong_round_do_not_count() -> None:
 def test_memory_that_is_never_filled_is_not_believed() -> None:
     found = judge_profile(SIXTEEN, rounds(HONEST_PAIR, memory_mib=0))
     assert found.opinion is Opinion.FALSE
-    assert found.measured == Measured(cores=16, memory_mib=1, speed=20_000)
+    assert found.measured == Measurement(cores=16, memory_mib=1, speed=20_000)
 
 
 def test_memory_is_believed_once_a_round_showed_it() -> None:
