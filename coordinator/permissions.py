@@ -13,6 +13,7 @@ class Caller(StrEnum):
     SIGNED_IN = "signed in"
     NODE = "node"
     DATA_OWNER = "data owner"
+    DETECTOR = "detector"
 
 
 class Reach(StrEnum):
@@ -70,6 +71,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "/soterone.v1.Agents/DeliverResult": _PARTICIPANT,
     "/soterone.v1.Agents/AcknowledgeCleanup": Rule(Caller.NODE, Reach.TAKES_PART, retired=True),
     "/soterone.v1.Agents/RelayToQuorum": Rule(Caller.NODE, Reach.OWN, retired=True),
+    "/soterone.v1.Agents/DescribeNodes": Rule(Caller.DETECTOR, Reach.PUBLIC),
     "/soterone.v1.Agents/Unregister": Rule(Caller.NODE, Reach.OWN, retired=True),
 }
 

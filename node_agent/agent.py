@@ -19,7 +19,7 @@ from node_agent.heartbeat import HeartbeatLoop, OfferTaker, Rhythm
 from node_agent.identity import Identity
 from node_agent.network import Network, open_chain
 from node_agent.policy_gate import PolicyGate, read_policy
-from node_agent.resources import load_profile, take_snapshot
+from node_agent.resources import Snapshots, load_profile
 from node_agent.sessions.backoff import Backoff
 from node_agent.settings import AgentSettings
 from node_agent.store import Store
@@ -65,6 +65,7 @@ class AgentParts:
     directory: ChainDirectory
     policy: PolicyGate
     datasets: OwnDatasets
+    snapshots: Snapshots
     chain: ChainClient
     link: CoordinatorLink
 
@@ -95,7 +96,7 @@ class Agent:
         )
         description = parts.network.description
         rhythm = Rhythm(description.heartbeat_interval_seconds, description.heartbeat_patience)
-        self._heartbeat = HeartbeatLoop(parts.link, work, lambda: take_snapshot(parts.folder.path), rhythm)
+        self._heartbeat = HeartbeatLoop(parts.link, work, parts.snapshots.take, rhythm)
 
     async def run(self, stop: asyncio.Event, announce: Callable[[Ready], None]) -> None:
         """Catch up with the chain, listen, announce, and work until `stop`; then end within two seconds."""
@@ -181,6 +182,7 @@ async def open_agent(
         directory=directory,
         policy=PolicyGate(folder.policy, store, directory, identity.account),
         datasets=OwnDatasets(store.datasets, lambda: read_policy(folder.policy)),
+        snapshots=Snapshots(folder.path),
         chain=chain,
         link=link,
     )

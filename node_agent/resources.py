@@ -72,6 +72,23 @@ def runnable_tasks() -> float:
     return max(float(running), os.getloadavg()[0])
 
 
+class Snapshots:
+    """Takes a heartbeat's snapshots and keeps the latest, which detectors are shown."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._latest: ResourceSnapshot | None = None
+
+    def take(self) -> ResourceSnapshot:
+        """Take one; only the heartbeat does, as CPU fractions count from one to the next."""
+        self._latest = take_snapshot(self._folder)
+        return self._latest
+
+    def latest(self) -> ResourceSnapshot:
+        """Return the latest; the first is taken when there is none."""
+        return self._latest or self.take()
+
+
 def take_snapshot(folder: Path) -> ResourceSnapshot:
     """Return the load now; the CPU fraction counts since the previous call in this process."""
     memory = psutil.virtual_memory()

@@ -42,6 +42,18 @@ class DatasetTaken(Conflict):
 
 
 @dataclass
+class RowsChanged(Conflict):
+    """The owner has committed to other rows."""
+
+    dataset: str
+
+    @property
+    def sentence(self) -> str:
+        """What to do."""
+        return f"the dataset {self.dataset} is bound to other rows; publish these under a new id"
+
+
+@dataclass
 class TooManyDatasets(Conflict):
     """The owner publishes as many datasets as it may."""
 

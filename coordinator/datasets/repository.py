@@ -48,6 +48,16 @@ async def published(session: AsyncSession, ids: Collection[str]) -> dict[str, tu
     return {row.id: (row.owner, metadata_of(row)) for row in found}
 
 
+async def commitments(session: AsyncSession, owners: Collection[str]) -> dict[str, list[DatasetMetadata]]:
+    """Return, by owner, what is published with a commitment to its rows."""
+    statement = select(Dataset).where(col(Dataset.owner).in_(owners), col(Dataset.withdrawn_at).is_(None))
+    found: dict[str, list[DatasetMetadata]] = {owner: [] for owner in owners}
+    for row in await session.scalars(statement.order_by(col(Dataset.id))):
+        if (metadata := metadata_of(row)).commitment is not None:
+            found[row.owner].append(metadata)
+    return found
+
+
 async def count_of(session: AsyncSession, owner: str) -> int:
     """Return how many datasets an owner publishes now."""
     statement = select(func.count()).where(col(Dataset.owner) == owner, col(Dataset.withdrawn_at).is_(None))

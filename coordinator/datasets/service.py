@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections.abc import Collection
 from typing import Final
 
 from pydantic import ValidationError
@@ -9,7 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coordinator.database import exclusive
 from coordinator.datasets import repository
-from coordinator.datasets.errors import BadMetadata, DatasetTaken, TooManyDatasets, UnknownDataset
+from coordinator.datasets.errors import (
+    BadMetadata,
+    DatasetTaken,
+    RowsChanged,
+    TooManyDatasets,
+    UnknownDataset,
+)
 from soterone.domain.ids import Account, DatasetId
 from soterone.domain.metadata import DatasetMetadata
 from soterone.domain.spec import describe
@@ -24,10 +31,17 @@ async def publish(session: AsyncSession, owner: Account, metadata: DatasetMetada
     known = await repository.get(session, metadata.id)
     if known is not None and (known.owner != owner or known.withdrawn_at is not None):
         raise DatasetTaken(metadata.id)
+    if known is not None and repository.metadata_of(known).commitment not in (None, metadata.commitment):
+        raise RowsChanged(metadata.id)
     if known is None and await repository.count_of(session, owner) >= MAX_DATASETS:
         raise TooManyDatasets(MAX_DATASETS)
     await repository.put(session, owner, metadata)
     return metadata.id
+
+
+async def commitments(session: AsyncSession, owners: Collection[str]) -> dict[str, list[DatasetMetadata]]:
+    """Return, by owner, what is published with a commitment to its rows."""
+    return await repository.commitments(session, owners)
 
 
 async def withdraw(session: AsyncSession, owner: Account, dataset: str) -> None:

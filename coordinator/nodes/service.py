@@ -1,6 +1,6 @@
 """The node manager: a node joins and leaves by its own signature, relayed to the chain through the outbox."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from eth_abi.abi import encode
 from eth_utils import keccak
@@ -35,6 +35,12 @@ from soterone.crypto.messages import Message, Registration, digest
 from soterone.domain.ids import Account, hash32
 
 _ALL_ROLES = 7
+
+
+async def active(session: AsyncSession, accounts: Collection[Account]) -> list[Node]:
+    """Return those of the accounts that are active nodes, by account."""
+    found = await repository.many(session, accounts)
+    return [found[one] for one in sorted(found) if found[one].status == NodeStatus.ACTIVE]
 
 
 async def register(context: Context, request: RegistrationRequest) -> Registered:

@@ -123,6 +123,14 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
         wish = wire.unregistration_from(node, request)
         return pb.UnregisterReply(transaction_hash=await nodes.unregister(self._context, wish, check_free))
 
+    async def DescribeNodes(self, request: pb.NodesRequest, context: Call) -> pb.NodesReply:
+        """Tell a detector how active nodes are reached; the chain bears out profile and key."""
+        accounts = wire.accounts_from(request.accounts)
+        async with self._context.database.reading() as session:
+            found = await nodes.active(session, accounts)
+            bound = await datasets.commitments(session, [node.account for node in found])
+        return pb.NodesReply(nodes=[wire.card_of(node, bound[node.account]) for node in found])
+
 
 def _acknowledgement(sequence: int) -> pb.CoordinatorMessage:
     return pb.CoordinatorMessage(ack=pb.HeartbeatAck(sequence=sequence))

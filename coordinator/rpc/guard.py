@@ -23,6 +23,7 @@ from soterone.rpc.channels import caller_key_hash
 _log = structlog.get_logger()
 _node: ContextVar[Account] = ContextVar("node")
 
+_ROLES = {Caller.DATA_OWNER: Role.DATA_OWNER, Caller.DETECTOR: Role.DETECTOR}
 _RETIRED = (NodeStatus.SUSPENDED, NodeStatus.LEAVING)
 
 Call = grpc.aio.ServicerContext[Any, Any]
@@ -98,7 +99,8 @@ class Guard(grpc.aio.ServerInterceptor):
         node = await self._known(call)
         if node.status != NodeStatus.ACTIVE and not (rule.retired and node.status in _RETIRED):
             raise NotActive(node.account, node.status)
-        if rule.caller is Caller.DATA_OWNER and not node.roles & Role.DATA_OWNER:
+        needed = _ROLES.get(rule.caller)
+        if needed is not None and not node.roles & needed:
             raise WrongRole(node.account, rule.caller)
         return node.account
 

@@ -1,9 +1,12 @@
 """From protocol messages to the managers' own types and back; what does not fit is Malformed."""
 
+from collections.abc import Sequence
+
 from pydantic import ValidationError
 
 from coordinator.errors import Malformed
 from coordinator.liveness import Beat
+from coordinator.models.nodes import Node
 from coordinator.nodes.schemas import RegistrationRequest, UnregistrationRequest
 from coordinator.queries.schemas import (
     CleanupNotice,
@@ -19,12 +22,14 @@ from soterone.crypto.certificates import CertificateError, key_hash_of_request
 from soterone.crypto.messages import Registration, Unregistration
 from soterone.domain.failures import FailureReason
 from soterone.domain.ids import Account, QueryId, hash32, hash_bytes, query_id
+from soterone.domain.metadata import DatasetMetadata
 from soterone.domain.profiles import NodeProfile
 from soterone.domain.spec import describe
 from soterone.rpc.generated import coordinator_pb2 as pb
 
 _MAX_REQUEST_BYTES, _MAX_SIGNATURE_BYTES, _MAX_PROFILE_BYTES = 8192, 8192, 4096
 _MAX_OPERATORS = 1024
+_MAX_ACCOUNTS = 64
 
 
 def account_from(value: bytes, name: str) -> Account:
@@ -32,6 +37,32 @@ def account_from(value: bytes, name: str) -> Account:
     if len(value) != 20:
         raise Malformed(f"{name} must have 20 bytes, not {len(value)}")
     return account(value)
+
+
+def accounts_from(values: Sequence[bytes]) -> list[Account]:
+    """Return several accounts."""
+    if len(values) > _MAX_ACCOUNTS:
+        raise Malformed(f"at most {_MAX_ACCOUNTS} accounts may be asked about at once")
+    return [account_from(value, "account") for value in values]
+
+
+def card_of(node: Node, bound: Sequence[DatasetMetadata]) -> pb.NodeCard:
+    """Return how a node is reached, and which of its datasets are bound to their rows."""
+    return pb.NodeCard(
+        account=account_bytes(Account(node.account)),
+        profile=pb.NodeProfile(json=node.profile_json),
+        profile_version=node.profile_version,
+        certificate_pem=node.certificate_pem.encode(),
+        datasets=[
+            pb.DatasetCommitment(
+                dataset_id=one.id,
+                root=bytes.fromhex(one.commitment.root[2:]),
+                signature=bytes.fromhex(one.commitment.signature[2:]),
+            )
+            for one in bound
+            if one.commitment is not None
+        ],
+    )
 
 
 def query_from(value: bytes) -> QueryId:

@@ -12,10 +12,11 @@ from rich.table import Table
 from node_agent.commands.reporting import DEFAULT_DATA_DIR, DataDir, Json, answer, busy, command
 from node_agent.coordinator_link import CoordinatorLink
 from node_agent.datasets.catalog import draft, publish, withdraw
+from node_agent.datasets.commitment import committed, open_committed
 from node_agent.datasets.inspection import Inspection, file_source, inspect_table, sql_source
 from node_agent.errors import AgentError, WrongUsage
 from node_agent.folder import DataFolder
-from node_agent.identity import open_tls
+from node_agent.identity import open_signer, open_tls
 from node_agent.network import Network
 from node_agent.policy_gate import read_policy
 from node_agent.settings import load_settings
@@ -60,7 +61,8 @@ def add_command(
 ) -> None:
     """Publish a table's masked metadata: names, kinds, coarse ranges and a row bucket; never a row."""
     folder = DataFolder(data_dir.expanduser().absolute())
-    if not load_settings(folder.config).roles & Role.DATA_OWNER:
+    settings = load_settings(folder.config)
+    if not settings.roles & Role.DATA_OWNER:
         raise AgentError("this node is an MPC node only; datasets belong to a data owner")
     inspection = Inspection(_source(file, sql, table), key)
     with busy("Looking at the table …", json_output):
@@ -70,6 +72,10 @@ def add_command(
     hidden = frozenset(hide or ()) | (known & set(read_policy(folder.policy).hidden_columns))
     dataset = draft(store, inspection, shape, name, description, tag or (), hidden)
     if not dry_run:
+        with busy("Committing to the rows …", json_output):
+            signer = open_signer(folder.keystore, settings.password_file)
+            registry = Network.load(folder.network).domain("NodeRegistry")
+            dataset = committed(dataset, signer, registry)
         with busy("Publishing …", json_output):
             asyncio.run(_with_link(folder, lambda link: publish(store, link, dataset)))
     answer(
@@ -111,6 +117,42 @@ def list_command(data_dir: DataDir = DEFAULT_DATA_DIR, json_output: Json = False
         },
         json_output,
         listing if datasets else "No datasets yet; add one with [bold]soter-node dataset add[/bold].",
+    )
+
+
+@app.command("prove")
+@command
+def prove_command(
+    dataset: Annotated[str, typer.Argument(help="Name or id.")],
+    row: Annotated[
+        int, typer.Option("--row", min=0, help="Its place in the order of the key; 0: the header.")
+    ],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json_output: Json = False,
+) -> None:
+    """Open one row of the commitment for a dispute. What is printed holds the row: show it to nobody else."""
+    folder = DataFolder(data_dir.expanduser().absolute())
+    load_settings(folder.config)
+    store = Store.open(folder.store)
+    known = store.datasets.named(dataset) or store.datasets.get(dataset)
+    if known is None or known.metadata.commitment is None:
+        raise AgentError(f"there is no dataset {dataset!r} with a commitment; see `soter-node dataset list`")
+    opening = open_committed(known, row)
+    answer(
+        {
+            "dataset_id": known.id,
+            **known.metadata.commitment.model_dump(),
+            "opening": {
+                "place": opening.place,
+                "leaves": opening.leaves,
+                "salt": opening.salt.hex(),
+                "values": list(opening.values),
+                "path": [one.hex() for one in opening.path],
+            },
+        },
+        json_output,
+        f"Row {row} of {known.metadata.name} stands under the root {known.metadata.commitment.root}.",
+        "Give --json to print the proof.",
     )
 
 

@@ -3,6 +3,7 @@
 import sqlite3
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 
 import grpc
 import grpc.aio
@@ -49,7 +50,11 @@ def draft(
     kept = [column.name for column in shape.columns if column.name not in hidden or column.name == shape.key]
     published = [column.name for column in metadata.columns]
     return StoredDataset(
-        inspection.source, metadata, dict(zip(published, kept, strict=True)), published=False
+        inspection.source,
+        metadata,
+        dict(zip(published, kept, strict=True)),
+        published=False,
+        salt=earlier.salt if earlier else b"",
     )
 
 
@@ -76,7 +81,7 @@ async def publish(store: Store, link: CoordinatorLink, dataset: StoredDataset) -
     if reply.dataset_id != dataset.id:
         raise DatasetError("the coordinator answered with another dataset id; nothing counts as published")
     with store.transaction():
-        store.datasets.save(StoredDataset(dataset.source, dataset.metadata, dataset.columns, published=True))
+        store.datasets.save(replace(dataset, published=True))
 
 
 async def withdraw(store: Store, link: CoordinatorLink, wanted: str) -> StoredDataset:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from node_agent.errors import AgentError
 from node_agent.tables import SourceKind, TableSource
@@ -71,9 +72,14 @@ def sql_source(address: str, table: str | None) -> TableSource:
 def inspect_table(inspection: Inspection) -> TableShape:
     """Return the exact shape of a table, for masking at once; DatasetError with a sentence when it does not serve."""
     question = json.dumps({"source": asdict(inspection.source), "key": inspection.key})
+    return _shape(ask_child("node_agent.datasets.shape", question)["shape"])
+
+
+def ask_child(module: str, question: str) -> dict[str, Any]:
+    """Return what a child process that reads a table answers; DatasetError with a sentence when it refuses."""
     try:
-        child = subprocess.run(
-            [sys.executable, "-m", "node_agent.datasets.shape"],
+        child = subprocess.run(  # noqa: S603 - a module of ours
+            [sys.executable, "-m", module],
             input=question + "\n",
             capture_output=True,
             text=True,
@@ -88,10 +94,10 @@ def inspect_table(inspection: Inspection) -> TableShape:
         raise DatasetError(
             "the table could not be looked at: the process that reads it ended without an answer"
         )
-    answer = json.loads(child.stdout)
+    answer: dict[str, Any] = json.loads(child.stdout)
     if "refused" in answer:
         raise DatasetError(answer["refused"])
-    return _shape(answer["shape"])
+    return answer
 
 
 def _shape(answer: dict[str, object]) -> TableShape:

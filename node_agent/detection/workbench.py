@@ -78,6 +78,11 @@ class Workbench:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
+        if self.process.stdin is not None and self.process.stdout is not None:
+            self.process.stdin.close()
+            with contextlib.suppress(ConnectionError):
+                await self.process.stdin.wait_closed()
+            await self.process.stdout.read()
 
     async def _ask(self, document: object, seconds: float) -> object:
         stdin, stdout = self.process.stdin, self.process.stdout

@@ -47,5 +47,11 @@ class TooLargeError(PeerRefusalError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+class ExhaustedError(PeerRefusalError):
+    """The caller has had what it may have for now."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 class SessionOverError(PeerRefusalError):
     """The query has ended at this node."""

@@ -6,13 +6,14 @@ and the key hashes on chain, so that a false certificate of the coordinator is w
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, aclosing
 from typing import Any, Protocol, TypeVar
 
 import grpc
 import grpc.aio
 import structlog
 
+from node_agent.peers.detection import DetectionCalls
 from node_agent.peers.errors import (
     MalformedError,
     NotAllowedError,
@@ -31,11 +32,16 @@ from soterone.rpc.channels import bind, caller_key_hash, server
 from soterone.rpc.generated.peer_pb2 import (
     AbortReply,
     AbortRequest,
+    ChallengeAnswer,
+    ChallengeRun,
     EngineAddress,
     JoinReply,
     JoinRequest,
+    PanelVotes,
     PingReply,
     PingRequest,
+    ProbeReply,
+    ProbeRequest,
     Resume,
     ShareChunk,
     ShareReceipt,
@@ -111,8 +117,15 @@ class SessionFinder(Protocol):
 class PeerService(PeerServicer):
     """Authorises each call, then hands it to the query's session."""
 
-    def __init__(self, sessions: SessionFinder, directory: Directory, max_share_bytes: int) -> None:
+    def __init__(
+        self,
+        sessions: SessionFinder,
+        directory: Directory,
+        max_share_bytes: int,
+        detection: DetectionCalls | None = None,
+    ) -> None:
         self._sessions = sessions
+        self._detection = detection or DetectionCalls()
         self._directory = directory
         self._max_share_bytes = max_share_bytes
 
@@ -143,6 +156,22 @@ class PeerService(PeerServicer):
     async def Abort(self, request: AbortRequest, context: Context) -> AbortReply:
         """Any participant ends an attempt, or the query."""
         return await _guarded(context, self._abort(request, context))
+
+    async def Probe(self, request: ProbeRequest, context: Context) -> ProbeReply:
+        """Only detectors drawn for this node in this epoch."""
+        return await _guarded(context, self._detection.probe(request, context))
+
+    async def Challenge(
+        self, request_iterator: AsyncIterator[ChallengeRun], context: Context
+    ) -> AsyncIterator[ChallengeAnswer]:
+        """Likewise, once a round."""
+        async with aclosing(self._detection.challenge(request_iterator, context)) as answers:
+            while (answer := await _guarded(context, anext(answers, None))) is not None:
+                yield answer
+
+    async def ExchangeVotes(self, request: PanelVotes, context: Context) -> PanelVotes:
+        """Only members of the panel that judges the node named."""
+        return await _guarded(context, self._detection.exchange(request, context))
 
     async def _join(self, request: JoinRequest, context: Context) -> JoinReply:
         session, caller = self._authorise(context, request)

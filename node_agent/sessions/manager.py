@@ -81,6 +81,10 @@ class Sessions:
             *(query for query, one in self._sessions.items() if one.state is not State.CLEANED),
         ]
 
+    def computing(self) -> list[QueryId]:
+        """Return the queries that were ordered on chain and are not done here."""
+        return [query for query, one in self._sessions.items() if one.accepted and one.state in LIVE]
+
     def find(self, query: QueryId) -> Session | None:
         """Return a query that was ordered on chain and accepted here, None otherwise."""
         session = self._sessions.get(query)

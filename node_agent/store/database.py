@@ -7,12 +7,14 @@ from pathlib import Path
 
 from node_agent.errors import AgentError
 from node_agent.store.approvals import Approvals
+from node_agent.store.ballots import BallotTable
 from node_agent.store.chain_log import ChainLog
 from node_agent.store.datasets import Datasets
+from node_agent.store.findings import FindingsTable
 from node_agent.store.node_keys import NodeKeys
 from node_agent.store.sessions import SessionTable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE trail (number INTEGER PRIMARY KEY, hash TEXT NOT NULL) STRICT;
 CREATE TABLE chain_log (
@@ -33,13 +35,25 @@ CREATE TABLE sessions (
 ) STRICT;
 CREATE TABLE datasets (
     id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, source TEXT NOT NULL, metadata TEXT NOT NULL,
-    columns TEXT NOT NULL, published INTEGER NOT NULL, created_at TEXT NOT NULL
+    columns TEXT NOT NULL, published INTEGER NOT NULL, created_at TEXT NOT NULL, salt BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE TABLE approvals (
     id TEXT PRIMARY KEY, customer TEXT NOT NULL, spec_hash TEXT NOT NULL, spec_json TEXT NOT NULL,
     state TEXT NOT NULL, query_id TEXT, asked_at TEXT NOT NULL
 ) STRICT;
 """
+_DETECTION = """
+CREATE TABLE findings (
+    epoch INTEGER NOT NULL, node TEXT NOT NULL, findings TEXT NOT NULL, PRIMARY KEY (epoch, node)
+) STRICT;
+CREATE TABLE ballots (
+    epoch INTEGER NOT NULL, node TEXT NOT NULL, member TEXT NOT NULL, kind INTEGER NOT NULL,
+    signature_hash BLOB NOT NULL, vote BLOB NOT NULL DEFAULT x'', evidence TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (epoch, node, member, kind)
+) STRICT;
+"""
+_UPGRADES = {1: "ALTER TABLE datasets ADD COLUMN salt BLOB NOT NULL DEFAULT x'';" + _DETECTION}
+"""What makes a store of a version one of the next."""
 
 
 class StoreError(AgentError):
@@ -56,6 +70,8 @@ class Store:
         self.sessions = SessionTable(connection)
         self.datasets = Datasets(connection)
         self.approvals = Approvals(connection)
+        self.findings = FindingsTable(connection)
+        self.ballots = BallotTable(connection)
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -93,12 +109,13 @@ class Store:
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0:
-        for statement in _SCHEMA.split(";"):
+    script = _SCHEMA + _DETECTION if found == 0 else _UPGRADES.get(found, "")
+    if script:
+        for statement in script.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
-    if found not in (0, SCHEMA_VERSION):
+    if not script and found != SCHEMA_VERSION:
         raise StoreError(
             f"{path} was written by another version of soter-node (schema {found}). Run that one."
         )

@@ -11,12 +11,14 @@ from soterone.domain.metadata import DatasetMetadata
 
 @dataclass(frozen=True, slots=True)
 class StoredDataset:
-    """A dataset. `columns` maps each published column name to the real one (they differ where masked)."""
+    """A dataset. `columns` maps each published column name to the real one (they differ where masked); `salt` opens the
+    commitment to its rows, empty where there is none."""
 
     source: TableSource
     metadata: DatasetMetadata
     columns: dict[str, str]
     published: bool
+    salt: bytes = b""
 
     @property
     def id(self) -> DatasetId:
@@ -33,9 +35,10 @@ class Datasets:
     def save(self, dataset: StoredDataset) -> None:
         """Insert or replace a dataset; sqlite3.IntegrityError when another one has its name."""
         self._connection.execute(
-            "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
+            "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ?)"
             " ON CONFLICT (id) DO UPDATE SET name = excluded.name, source = excluded.source,"
-            " metadata = excluded.metadata, columns = excluded.columns, published = excluded.published",
+            " metadata = excluded.metadata, columns = excluded.columns, published = excluded.published,"
+            " salt = excluded.salt",
             (
                 dataset.id,
                 dataset.metadata.name,
@@ -43,6 +46,7 @@ class Datasets:
                 dataset.metadata.model_dump_json(),
                 json.dumps(dataset.columns),
                 int(dataset.published),
+                dataset.salt,
             ),
         )
 
@@ -72,4 +76,5 @@ def _from_row(row: sqlite3.Row) -> StoredDataset:
         DatasetMetadata.model_validate_json(row["metadata"]),
         json.loads(row["columns"]),
         bool(row["published"]),
+        row["salt"],
     )

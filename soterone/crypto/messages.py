@@ -206,6 +206,16 @@ class Appeal(Message):
     deadline: int
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetCommitment(Message):
+    """A data owner binds itself to a dataset's rows; `dataset` is keccak256 of the id. Checked off chain, in
+    `NodeRegistry`'s domain."""
+
+    solidity = ("bytes32", "bytes32")
+    dataset: bytes
+    root: bytes
+
+
 def digest(domain: Domain, message: Message) -> bytes:
     """Return the 32 bytes that are signed (EIP-712)."""
     signable = _signable(domain, message)

@@ -24,6 +24,15 @@ class ColumnMetadata(BaseModel):
     key_kind: KeyKind | None = None
 
 
+class RowsCommitment(BaseModel):
+    """The root over a table's salted rows (`soterone.domain.commitments`), and the owner's EIP-712 signature of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
+    signature: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{130}$")]
+
+
 class DatasetMetadata(BaseModel):
     """A dataset as the catalog shows it."""
 
@@ -36,6 +45,7 @@ class DatasetMetadata(BaseModel):
     rows_at_least: int = Field(ge=0)
     rows_below: int = Field(ge=1)
     columns: tuple[ColumnMetadata, ...] = Field(min_length=1, max_length=2000)
+    commitment: RowsCommitment | None = None
 
     def column(self, name: str) -> ColumnMetadata | None:
         """Return the column of that name, None when there is none (or its name is masked)."""

@@ -759,20 +759,105 @@ class UnregisterReply(_message.Message):
 Global___UnregisterReply: _TypeAlias = UnregisterReply  # noqa: Y015
 
 @_typing.final
-class QuorumCall(_message.Message):
+class NodesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    DATA_FIELD_NUMBER: _builtins.int
-    data: _builtins.bytes
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
-        data: _builtins.bytes = ...,
+        accounts: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___QuorumCall: _TypeAlias = QuorumCall  # noqa: Y015
+Global___NodesRequest: _TypeAlias = NodesRequest  # noqa: Y015
+
+@_typing.final
+class NodesReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeCard]: ...
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[Global___NodeCard] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodesReply: _TypeAlias = NodesReply  # noqa: Y015
+
+@_typing.final
+class NodeCard(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PROFILE_VERSION_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    DATASETS_FIELD_NUMBER: _builtins.int
+    account: _builtins.bytes
+    profile_version: _builtins.int
+    certificate_pem: _builtins.bytes
+    @_builtins.property
+    def profile(self) -> Global___NodeProfile: ...
+    @_builtins.property
+    def datasets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatasetCommitment]:
+        """as published"""
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.bytes = ...,
+        profile: Global___NodeProfile | None = ...,
+        profile_version: _builtins.int = ...,
+        certificate_pem: _builtins.bytes = ...,
+        datasets: _abc.Iterable[Global___DatasetCommitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "certificate_pem", b"certificate_pem", "datasets", b"datasets", "profile", b"profile", "profile_version", b"profile_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeCard: _TypeAlias = NodeCard  # noqa: Y015
+
+@_typing.final
+class DatasetCommitment(_message.Message):
+    """A data owner's word that its dataset has these rows and no others; see docs/detection.md."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    dataset_id: _builtins.str
+    root: _builtins.bytes
+    """of the Merkle tree over the salted rows"""
+    signature: _builtins.bytes
+    """EIP-712 DatasetCommitment by the owner's account"""
+    def __init__(
+        self,
+        *,
+        dataset_id: _builtins.str = ...,
+        root: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "root", b"root", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DatasetCommitment: _TypeAlias = DatasetCommitment  # noqa: Y015

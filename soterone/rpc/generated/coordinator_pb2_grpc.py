@@ -163,10 +163,10 @@ class AgentsStub:
                 request_serializer=coordinator__pb2.UnregisterRequest.SerializeToString,
                 response_deserializer=coordinator__pb2.UnregisterReply.FromString,
                 _registered_method=True)
-        self.RelayToQuorum = channel.unary_unary(
-                '/soterone.v1.Agents/RelayToQuorum',
-                request_serializer=coordinator__pb2.QuorumCall.SerializeToString,
-                response_deserializer=coordinator__pb2.Nothing.FromString,
+        self.DescribeNodes = channel.unary_unary(
+                '/soterone.v1.Agents/DescribeNodes',
+                request_serializer=coordinator__pb2.NodesRequest.SerializeToString,
+                response_deserializer=coordinator__pb2.NodesReply.FromString,
                 _registered_method=True)
 
 
@@ -236,9 +236,8 @@ class AgentsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RelayToQuorum(self, request, context):
-        """Pays for a call of the detectors' quorum that anybody may make. Answered once it is certain to be sent; what
-        becomes of it stands on chain. Whoever finds this silent sends the same bytes itself.
+    def DescribeNodes(self, request, context):
+        """Only detectors: how nodes are reached. Held against the chain, which has the hashes of profile and TLS key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -297,10 +296,10 @@ def add_AgentsServicer_to_server(servicer, server):
                     request_deserializer=coordinator__pb2.UnregisterRequest.FromString,
                     response_serializer=coordinator__pb2.UnregisterReply.SerializeToString,
             ),
-            'RelayToQuorum': grpc.unary_unary_rpc_method_handler(
-                    servicer.RelayToQuorum,
-                    request_deserializer=coordinator__pb2.QuorumCall.FromString,
-                    response_serializer=coordinator__pb2.Nothing.SerializeToString,
+            'DescribeNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeNodes,
+                    request_deserializer=coordinator__pb2.NodesRequest.FromString,
+                    response_serializer=coordinator__pb2.NodesReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -585,7 +584,7 @@ class Agents:
             _registered_method=True)
 
     @staticmethod
-    def RelayToQuorum(request,
+    def DescribeNodes(request,
             target,
             options=(),
             channel_credentials=None,
@@ -598,9 +597,9 @@ class Agents:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/soterone.v1.Agents/RelayToQuorum',
-            coordinator__pb2.QuorumCall.SerializeToString,
-            coordinator__pb2.Nothing.FromString,
+            '/soterone.v1.Agents/DescribeNodes',
+            coordinator__pb2.NodesRequest.SerializeToString,
+            coordinator__pb2.NodesReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,43 +22,60 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from . import coordinator_pb2 as coordinator__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\npeer.proto\x12\x0bsoterone.v1\"D\n\x0bJoinRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\"e\n\tJoinReply\x12*\n\x06\x65ngine\x18\x01 \x01(\x0b\x32\x1a.soterone.v1.EngineAddress\x12,\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x17.soterone.v1.Checkpoint\"@\n\nCheckpoint\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\r\n\x05\x65poch\x18\x03 \x01(\r\"F\n\x06Resume\x12+\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x17.soterone.v1.Checkpoint\x12\x0f\n\x07lenders\x18\x02 \x03(\x0c\"h\n\rEngineAddress\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0c\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x97\x01\n\x0cStartRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12+\n\x07\x65ngines\x18\x04 \x03(\x0b\x32\x1a.soterone.v1.EngineAddress\x12#\n\x06resume\x18\x05 \x01(\x0b\x32\x13.soterone.v1.Resume\"\x0c\n\nStartReply\"D\n\nShareChunk\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.soterone.v1.ShareHeader\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"X\n\x0bShareHeader\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\"\x0e\n\x0cShareReceipt\"\x1f\n\x0bPingRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\"0\n\tPingReply\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"g\n\x0c\x41\x62ortRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\r\x12\x10\n\x08sentence\x18\x05 \x01(\t\"\x0c\n\nAbortReply2\x86\x03\n\x04Peer\x12\x38\n\x04Join\x12\x18.soterone.v1.JoinRequest\x1a\x16.soterone.v1.JoinReply\x12;\n\x05Start\x12\x19.soterone.v1.StartRequest\x1a\x17.soterone.v1.StartReply\x12\x45\n\rDeliverShares\x12\x17.soterone.v1.ShareChunk\x1a\x19.soterone.v1.ShareReceipt(\x01\x12I\n\x11\x44\x65liverCheckpoint\x12\x17.soterone.v1.ShareChunk\x1a\x19.soterone.v1.ShareReceipt(\x01\x12\x38\n\x04Ping\x12\x18.soterone.v1.PingRequest\x1a\x16.soterone.v1.PingReply\x12;\n\x05\x41\x62ort\x12\x19.soterone.v1.AbortRequest\x1a\x17.soterone.v1.AbortReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\npeer.proto\x12\x0bsoterone.v1\x1a\x11\x63oordinator.proto\"D\n\x0bJoinRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\"e\n\tJoinReply\x12*\n\x06\x65ngine\x18\x01 \x01(\x0b\x32\x1a.soterone.v1.EngineAddress\x12,\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x17.soterone.v1.Checkpoint\"@\n\nCheckpoint\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\r\n\x05\x65poch\x18\x03 \x01(\r\"F\n\x06Resume\x12+\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x17.soterone.v1.Checkpoint\x12\x0f\n\x07lenders\x18\x02 \x03(\x0c\"h\n\rEngineAddress\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0c\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x97\x01\n\x0cStartRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12+\n\x07\x65ngines\x18\x04 \x03(\x0b\x32\x1a.soterone.v1.EngineAddress\x12#\n\x06resume\x18\x05 \x01(\x0b\x32\x13.soterone.v1.Resume\"\x0c\n\nStartReply\"D\n\nShareChunk\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.soterone.v1.ShareHeader\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"X\n\x0bShareHeader\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\"\x0e\n\x0cShareReceipt\"\x1f\n\x0bPingRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\"0\n\tPingReply\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"g\n\x0c\x41\x62ortRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\r\x12\x10\n\x08sentence\x18\x05 \x01(\t\"\x0c\n\nAbortReply\"\x1d\n\x0cProbeRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"\xa5\x01\n\nProbeReply\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x14\n\x0cprofile_json\x18\x02 \x01(\t\x12+\n\x08snapshot\x18\x03 \x01(\x0b\x32\x19.soterone.v1.ToldSnapshot\x12\x11\n\tcomputing\x18\x04 \x03(\x0c\x12\x30\n\x08\x64\x61tasets\x18\x05 \x03(\x0b\x32\x1e.soterone.v1.DatasetCommitment\"n\n\x0cToldSnapshot\x12\x14\n\x0c\x63pu_fraction\x18\x01 \x01(\x02\x12\x11\n\tload_1min\x18\x02 \x01(\x02\x12\x19\n\x11memory_used_bytes\x18\x03 \x01(\x04\x12\x1a\n\x12memory_total_bytes\x18\x04 \x01(\x04\"|\n\x0c\x43hallengeRun\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04seed\x18\x03 \x01(\x0c\x12\r\n\x05lanes\x18\x04 \x01(\r\x12\r\n\x05steps\x18\x05 \x01(\r\x12\x12\n\nmemory_kib\x18\x06 \x01(\r\x12\x0e\n\x06passes\x18\x07 \x01(\r\".\n\x0f\x43hallengeAnswer\x12\r\n\x05lanes\x18\x01 \x03(\x0c\x12\x0c\n\x04load\x18\x02 \x01(\x02\"v\n\nPanelVotes\x12\x0c\n\x04node\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12%\n\x06hashes\x18\x03 \x03(\x0b\x32\x15.soterone.v1.VoteHash\x12$\n\x05votes\x18\x04 \x03(\x0b\x32\x15.soterone.v1.CastVote\"0\n\x08VoteHash\x12\x0c\n\x04kind\x18\x01 \x01(\r\x12\x16\n\x0esignature_hash\x18\x02 \x01(\x0c\"\xad\x01\n\x08\x43\x61stVote\x12\x10\n\x08operator\x18\x01 \x01(\x0c\x12\x13\n\x0bincarnation\x18\x02 \x01(\r\x12\x0c\n\x04kind\x18\x03 \x01(\r\x12\x10\n\x08severity\x18\x04 \x01(\r\x12\x15\n\revidence_hash\x18\x05 \x01(\x0c\x12\r\n\x05\x63ores\x18\x06 \x01(\r\x12\x12\n\nmemory_mib\x18\x07 \x01(\r\x12\r\n\x05speed\x18\x08 \x01(\r\x12\x11\n\tsignature\x18\t \x01(\x0c\x32\xd0\x04\n\x04Peer\x12\x38\n\x04Join\x12\x18.soterone.v1.JoinRequest\x1a\x16.soterone.v1.JoinReply\x12;\n\x05Start\x12\x19.soterone.v1.StartRequest\x1a\x17.soterone.v1.StartReply\x12\x45\n\rDeliverShares\x12\x17.soterone.v1.ShareChunk\x1a\x19.soterone.v1.ShareReceipt(\x01\x12I\n\x11\x44\x65liverCheckpoint\x12\x17.soterone.v1.ShareChunk\x1a\x19.soterone.v1.ShareReceipt(\x01\x12\x38\n\x04Ping\x12\x18.soterone.v1.PingRequest\x1a\x16.soterone.v1.PingReply\x12;\n\x05\x41\x62ort\x12\x19.soterone.v1.AbortRequest\x1a\x17.soterone.v1.AbortReply\x12;\n\x05Probe\x12\x19.soterone.v1.ProbeRequest\x1a\x17.soterone.v1.ProbeReply\x12H\n\tChallenge\x12\x19.soterone.v1.ChallengeRun\x1a\x1c.soterone.v1.ChallengeAnswer(\x01\x30\x01\x12\x41\n\rExchangeVotes\x12\x17.soterone.v1.PanelVotes\x1a\x17.soterone.v1.PanelVotesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'peer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOINREQUEST']._serialized_start=27
-  _globals['_JOINREQUEST']._serialized_end=95
-  _globals['_JOINREPLY']._serialized_start=97
-  _globals['_JOINREPLY']._serialized_end=198
-  _globals['_CHECKPOINT']._serialized_start=200
-  _globals['_CHECKPOINT']._serialized_end=264
-  _globals['_RESUME']._serialized_start=266
-  _globals['_RESUME']._serialized_end=336
-  _globals['_ENGINEADDRESS']._serialized_start=338
-  _globals['_ENGINEADDRESS']._serialized_end=442
-  _globals['_STARTREQUEST']._serialized_start=445
-  _globals['_STARTREQUEST']._serialized_end=596
-  _globals['_STARTREPLY']._serialized_start=598
-  _globals['_STARTREPLY']._serialized_end=610
-  _globals['_SHARECHUNK']._serialized_start=612
-  _globals['_SHARECHUNK']._serialized_end=680
-  _globals['_SHAREHEADER']._serialized_start=682
-  _globals['_SHAREHEADER']._serialized_end=770
-  _globals['_SHARERECEIPT']._serialized_start=772
-  _globals['_SHARERECEIPT']._serialized_end=786
-  _globals['_PINGREQUEST']._serialized_start=788
-  _globals['_PINGREQUEST']._serialized_end=819
-  _globals['_PINGREPLY']._serialized_start=821
-  _globals['_PINGREPLY']._serialized_end=869
-  _globals['_ABORTREQUEST']._serialized_start=871
-  _globals['_ABORTREQUEST']._serialized_end=974
-  _globals['_ABORTREPLY']._serialized_start=976
-  _globals['_ABORTREPLY']._serialized_end=988
-  _globals['_PEER']._serialized_start=991
-  _globals['_PEER']._serialized_end=1381
+  _globals['_JOINREQUEST']._serialized_start=46
+  _globals['_JOINREQUEST']._serialized_end=114
+  _globals['_JOINREPLY']._serialized_start=116
+  _globals['_JOINREPLY']._serialized_end=217
+  _globals['_CHECKPOINT']._serialized_start=219
+  _globals['_CHECKPOINT']._serialized_end=283
+  _globals['_RESUME']._serialized_start=285
+  _globals['_RESUME']._serialized_end=355
+  _globals['_ENGINEADDRESS']._serialized_start=357
+  _globals['_ENGINEADDRESS']._serialized_end=461
+  _globals['_STARTREQUEST']._serialized_start=464
+  _globals['_STARTREQUEST']._serialized_end=615
+  _globals['_STARTREPLY']._serialized_start=617
+  _globals['_STARTREPLY']._serialized_end=629
+  _globals['_SHARECHUNK']._serialized_start=631
+  _globals['_SHARECHUNK']._serialized_end=699
+  _globals['_SHAREHEADER']._serialized_start=701
+  _globals['_SHAREHEADER']._serialized_end=789
+  _globals['_SHARERECEIPT']._serialized_start=791
+  _globals['_SHARERECEIPT']._serialized_end=805
+  _globals['_PINGREQUEST']._serialized_start=807
+  _globals['_PINGREQUEST']._serialized_end=838
+  _globals['_PINGREPLY']._serialized_start=840
+  _globals['_PINGREPLY']._serialized_end=888
+  _globals['_ABORTREQUEST']._serialized_start=890
+  _globals['_ABORTREQUEST']._serialized_end=993
+  _globals['_ABORTREPLY']._serialized_start=995
+  _globals['_ABORTREPLY']._serialized_end=1007
+  _globals['_PROBEREQUEST']._serialized_start=1009
+  _globals['_PROBEREQUEST']._serialized_end=1038
+  _globals['_PROBEREPLY']._serialized_start=1041
+  _globals['_PROBEREPLY']._serialized_end=1206
+  _globals['_TOLDSNAPSHOT']._serialized_start=1208
+  _globals['_TOLDSNAPSHOT']._serialized_end=1318
+  _globals['_CHALLENGERUN']._serialized_start=1320
+  _globals['_CHALLENGERUN']._serialized_end=1444
+  _globals['_CHALLENGEANSWER']._serialized_start=1446
+  _globals['_CHALLENGEANSWER']._serialized_end=1492
+  _globals['_PANELVOTES']._serialized_start=1494
+  _globals['_PANELVOTES']._serialized_end=1612
+  _globals['_VOTEHASH']._serialized_start=1614
+  _globals['_VOTEHASH']._serialized_end=1662
+  _globals['_CASTVOTE']._serialized_start=1665
+  _globals['_CASTVOTE']._serialized_end=1838
+  _globals['_PEER']._serialized_start=1841
+  _globals['_PEER']._serialized_end=2433
 # @@protoc_insertion_point(module_scope)

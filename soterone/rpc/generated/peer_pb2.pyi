@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
+from . import coordinator_pb2 as _coordinator_pb2
 import sys
 import typing as _typing
 
@@ -361,3 +362,260 @@ class AbortReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AbortReply: _TypeAlias = AbortReply  # noqa: Y015
+
+@_typing.final
+class ProbeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """of the detectors' quorum"""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeRequest: _TypeAlias = ProbeRequest  # noqa: Y015
+
+@_typing.final
+class ProbeReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PROFILE_JSON_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    COMPUTING_FIELD_NUMBER: _builtins.int
+    DATASETS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """major << 16 | minor << 8 | patch"""
+    profile_json: _builtins.str
+    """RFC 8785; its hash is on chain"""
+    @_builtins.property
+    def snapshot(self) -> Global___ToldSnapshot:
+        """that of the latest heartbeat"""
+
+    @_builtins.property
+    def computing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """ids of the queries that compute here now"""
+
+    @_builtins.property
+    def datasets(self) -> _containers.RepeatedCompositeFieldContainer[_coordinator_pb2.DatasetCommitment]: ...
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        profile_json: _builtins.str = ...,
+        snapshot: Global___ToldSnapshot | None = ...,
+        computing: _abc.Iterable[_builtins.bytes] | None = ...,
+        datasets: _abc.Iterable[_coordinator_pb2.DatasetCommitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["computing", b"computing", "datasets", b"datasets", "profile_json", b"profile_json", "snapshot", b"snapshot", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeReply: _TypeAlias = ProbeReply  # noqa: Y015
+
+@_typing.final
+class ToldSnapshot(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPU_FRACTION_FIELD_NUMBER: _builtins.int
+    LOAD_1MIN_FIELD_NUMBER: _builtins.int
+    MEMORY_USED_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    cpu_fraction: _builtins.float
+    """of all cores, 0 to 1"""
+    load_1min: _builtins.float
+    memory_used_bytes: _builtins.int
+    memory_total_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        cpu_fraction: _builtins.float = ...,
+        load_1min: _builtins.float = ...,
+        memory_used_bytes: _builtins.int = ...,
+        memory_total_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_fraction", b"cpu_fraction", "load_1min", b"load_1min", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToldSnapshot: _TypeAlias = ToldSnapshot  # noqa: Y015
+
+@_typing.final
+class ChallengeRun(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    LANES_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    MEMORY_KIB_FIELD_NUMBER: _builtins.int
+    PASSES_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """in the first message"""
+    round: _builtins.int
+    """in the first message, from 0"""
+    seed: _builtins.bytes
+    """32 random bytes"""
+    lanes: _builtins.int
+    steps: _builtins.int
+    memory_kib: _builtins.int
+    passes: _builtins.int
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        round: _builtins.int = ...,
+        seed: _builtins.bytes = ...,
+        lanes: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        memory_kib: _builtins.int = ...,
+        passes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "lanes", b"lanes", "memory_kib", b"memory_kib", "passes", b"passes", "round", b"round", "seed", b"seed", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChallengeRun: _TypeAlias = ChallengeRun  # noqa: Y015
+
+@_typing.final
+class ChallengeAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANES_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    load: _builtins.float
+    """other tasks that wanted a core meanwhile"""
+    @_builtins.property
+    def lanes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """32 bytes each"""
+
+    def __init__(
+        self,
+        *,
+        lanes: _abc.Iterable[_builtins.bytes] | None = ...,
+        load: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lanes", b"lanes", "load", b"load"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChallengeAnswer: _TypeAlias = ChallengeAnswer  # noqa: Y015
+
+@_typing.final
+class PanelVotes(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
+    node: _builtins.bytes
+    """whom the panel judges"""
+    epoch: _builtins.int
+    @_builtins.property
+    def hashes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VoteHash]:
+        """one a kind in the epoch of the votes; random where there is no vote"""
+
+    @_builtins.property
+    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CastVote]:
+        """in the next epoch"""
+
+    def __init__(
+        self,
+        *,
+        node: _builtins.bytes = ...,
+        epoch: _builtins.int = ...,
+        hashes: _abc.Iterable[Global___VoteHash] | None = ...,
+        votes: _abc.Iterable[Global___CastVote] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "hashes", b"hashes", "node", b"node", "votes", b"votes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PanelVotes: _TypeAlias = PanelVotes  # noqa: Y015
+
+@_typing.final
+class VoteHash(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SIGNATURE_HASH_FIELD_NUMBER: _builtins.int
+    kind: _builtins.int
+    signature_hash: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        kind: _builtins.int = ...,
+        signature_hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "signature_hash", b"signature_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoteHash: _TypeAlias = VoteHash  # noqa: Y015
+
+@_typing.final
+class CastVote(_message.Message):
+    """The EIP-712 Vote without node and epoch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    EVIDENCE_HASH_FIELD_NUMBER: _builtins.int
+    CORES_FIELD_NUMBER: _builtins.int
+    MEMORY_MIB_FIELD_NUMBER: _builtins.int
+    SPEED_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    operator: _builtins.bytes
+    incarnation: _builtins.int
+    kind: _builtins.int
+    severity: _builtins.int
+    evidence_hash: _builtins.bytes
+    cores: _builtins.int
+    memory_mib: _builtins.int
+    speed: _builtins.int
+    signature: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        operator: _builtins.bytes = ...,
+        incarnation: _builtins.int = ...,
+        kind: _builtins.int = ...,
+        severity: _builtins.int = ...,
+        evidence_hash: _builtins.bytes = ...,
+        cores: _builtins.int = ...,
+        memory_mib: _builtins.int = ...,
+        speed: _builtins.int = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cores", b"cores", "evidence_hash", b"evidence_hash", "incarnation", b"incarnation", "kind", b"kind", "memory_mib", b"memory_mib", "operator", b"operator", "severity", b"severity", "signature", b"signature", "speed", b"speed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CastVote: _TypeAlias = CastVote  # noqa: Y015

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class PeerStub:
-    """Between agents, on mTLS with both keys checked against the chain. The caller must be a participant of the
-    query and generation it names. (generation, attempt) fences everything: an older pair is refused.
+    """Between agents, on mTLS with both keys checked against the chain. The caller of the first six must be a participant
+    of the query and generation it names. (generation, attempt) fences everything: an older pair is refused.
     """
 
     def __init__(self, channel):
@@ -66,11 +66,26 @@ class PeerStub:
                 request_serializer=peer__pb2.AbortRequest.SerializeToString,
                 response_deserializer=peer__pb2.AbortReply.FromString,
                 _registered_method=True)
+        self.Probe = channel.unary_unary(
+                '/soterone.v1.Peer/Probe',
+                request_serializer=peer__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=peer__pb2.ProbeReply.FromString,
+                _registered_method=True)
+        self.Challenge = channel.stream_stream(
+                '/soterone.v1.Peer/Challenge',
+                request_serializer=peer__pb2.ChallengeRun.SerializeToString,
+                response_deserializer=peer__pb2.ChallengeAnswer.FromString,
+                _registered_method=True)
+        self.ExchangeVotes = channel.unary_unary(
+                '/soterone.v1.Peer/ExchangeVotes',
+                request_serializer=peer__pb2.PanelVotes.SerializeToString,
+                response_deserializer=peer__pb2.PanelVotes.FromString,
+                _registered_method=True)
 
 
 class PeerServicer:
-    """Between agents, on mTLS with both keys checked against the chain. The caller must be a participant of the
-    query and generation it names. (generation, attempt) fences everything: an older pair is refused.
+    """Between agents, on mTLS with both keys checked against the chain. The caller of the first six must be a participant
+    of the query and generation it names. (generation, attempt) fences everything: an older pair is refused.
     """
 
     def Join(self, request, context):
@@ -116,6 +131,30 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Probe(self, request, context):
+        """Only a detector whom the chain drew for the callee in the present epoch: what does it declare, how does it stand?
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Challenge(self, request_iterator, context):
+        """Likewise, once a round. Runs come one after the other, each answered before the next; the first has epoch, round
+        and no lanes, and is answered when the callee is ready: other detectors' challenges come first. Any further run
+        without lanes is echoed at once. FAILED_PRECONDITION while a query computes: ask again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExchangeVotes(self, request, context):
+        """Only between members of one panel: hashes of signed votes in their epoch, the votes themselves in the next. Each
+        side tells what it has cast itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -149,6 +188,21 @@ def add_PeerServicer_to_server(servicer, server):
                     request_deserializer=peer__pb2.AbortRequest.FromString,
                     response_serializer=peer__pb2.AbortReply.SerializeToString,
             ),
+            'Probe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probe,
+                    request_deserializer=peer__pb2.ProbeRequest.FromString,
+                    response_serializer=peer__pb2.ProbeReply.SerializeToString,
+            ),
+            'Challenge': grpc.stream_stream_rpc_method_handler(
+                    servicer.Challenge,
+                    request_deserializer=peer__pb2.ChallengeRun.FromString,
+                    response_serializer=peer__pb2.ChallengeAnswer.SerializeToString,
+            ),
+            'ExchangeVotes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeVotes,
+                    request_deserializer=peer__pb2.PanelVotes.FromString,
+                    response_serializer=peer__pb2.PanelVotes.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'soterone.v1.Peer', rpc_method_handlers)
@@ -158,8 +212,8 @@ def add_PeerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Peer:
-    """Between agents, on mTLS with both keys checked against the chain. The caller must be a participant of the
-    query and generation it names. (generation, attempt) fences everything: an older pair is refused.
+    """Between agents, on mTLS with both keys checked against the chain. The caller of the first six must be a participant
+    of the query and generation it names. (generation, attempt) fences everything: an older pair is refused.
     """
 
     @staticmethod
@@ -314,6 +368,87 @@ class Peer:
             '/soterone.v1.Peer/Abort',
             peer__pb2.AbortRequest.SerializeToString,
             peer__pb2.AbortReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soterone.v1.Peer/Probe',
+            peer__pb2.ProbeRequest.SerializeToString,
+            peer__pb2.ProbeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Challenge(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/soterone.v1.Peer/Challenge',
+            peer__pb2.ChallengeRun.SerializeToString,
+            peer__pb2.ChallengeAnswer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeVotes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soterone.v1.Peer/ExchangeVotes',
+            peer__pb2.PanelVotes.SerializeToString,
+            peer__pb2.PanelVotes.FromString,
             options,
             channel_credentials,
             insecure,

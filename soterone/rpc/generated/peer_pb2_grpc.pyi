@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PeerStub:
-    """Between agents, on mTLS with both keys checked against the chain. The caller must be a participant of the
-    query and generation it names. (generation, attempt) fences everything: an older pair is refused.
+    """Between agents, on mTLS with both keys checked against the chain. The caller of the first six must be a participant
+    of the query and generation it names. (generation, attempt) fences everything: an older pair is refused.
     """
 
     @_typing.overload
@@ -49,11 +49,22 @@ class PeerStub:
     """Are you there, and where are you in this query?"""
     Abort: _grpc.UnaryUnaryMultiCallable[_peer_pb2.AbortRequest, _peer_pb2.AbortReply]
     """Any participant ends an attempt for all, with the reason."""
+    Probe: _grpc.UnaryUnaryMultiCallable[_peer_pb2.ProbeRequest, _peer_pb2.ProbeReply]
+    """Only a detector whom the chain drew for the callee in the present epoch: what does it declare, how does it stand?"""
+    Challenge: _grpc.StreamStreamMultiCallable[_peer_pb2.ChallengeRun, _peer_pb2.ChallengeAnswer]
+    """Likewise, once a round. Runs come one after the other, each answered before the next; the first has epoch, round
+    and no lanes, and is answered when the callee is ready: other detectors' challenges come first. Any further run
+    without lanes is echoed at once. FAILED_PRECONDITION while a query computes: ask again.
+    """
+    ExchangeVotes: _grpc.UnaryUnaryMultiCallable[_peer_pb2.PanelVotes, _peer_pb2.PanelVotes]
+    """Only between members of one panel: hashes of signed votes in their epoch, the votes themselves in the next. Each
+    side tells what it has cast itself.
+    """
 
 @_typing.type_check_only
 class PeerAsyncStub(PeerStub):
-    """Between agents, on mTLS with both keys checked against the chain. The caller must be a participant of the
-    query and generation it names. (generation, attempt) fences everything: an older pair is refused.
+    """Between agents, on mTLS with both keys checked against the chain. The caller of the first six must be a participant
+    of the query and generation it names. (generation, attempt) fences everything: an older pair is refused.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -71,10 +82,21 @@ class PeerAsyncStub(PeerStub):
     """Are you there, and where are you in this query?"""
     Abort: _aio.UnaryUnaryMultiCallable[_peer_pb2.AbortRequest, _peer_pb2.AbortReply]  # type: ignore[assignment]
     """Any participant ends an attempt for all, with the reason."""
+    Probe: _aio.UnaryUnaryMultiCallable[_peer_pb2.ProbeRequest, _peer_pb2.ProbeReply]  # type: ignore[assignment]
+    """Only a detector whom the chain drew for the callee in the present epoch: what does it declare, how does it stand?"""
+    Challenge: _aio.StreamStreamMultiCallable[_peer_pb2.ChallengeRun, _peer_pb2.ChallengeAnswer]  # type: ignore[assignment]
+    """Likewise, once a round. Runs come one after the other, each answered before the next; the first has epoch, round
+    and no lanes, and is answered when the callee is ready: other detectors' challenges come first. Any further run
+    without lanes is echoed at once. FAILED_PRECONDITION while a query computes: ask again.
+    """
+    ExchangeVotes: _aio.UnaryUnaryMultiCallable[_peer_pb2.PanelVotes, _peer_pb2.PanelVotes]  # type: ignore[assignment]
+    """Only between members of one panel: hashes of signed votes in their epoch, the votes themselves in the next. Each
+    side tells what it has cast itself.
+    """
 
 class PeerServicer(metaclass=_abc_1.ABCMeta):
-    """Between agents, on mTLS with both keys checked against the chain. The caller must be a participant of the
-    query and generation it names. (generation, attempt) fences everything: an older pair is refused.
+    """Between agents, on mTLS with both keys checked against the chain. The caller of the first six must be a participant
+    of the query and generation it names. (generation, attempt) fences everything: an older pair is refused.
     """
 
     @_abc_1.abstractmethod
@@ -126,5 +148,34 @@ class PeerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.AbortReply, _abc.Awaitable[_peer_pb2.AbortReply]]:
         """Any participant ends an attempt for all, with the reason."""
+
+    @_abc_1.abstractmethod
+    def Probe(
+        self,
+        request: _peer_pb2.ProbeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.ProbeReply, _abc.Awaitable[_peer_pb2.ProbeReply]]:
+        """Only a detector whom the chain drew for the callee in the present epoch: what does it declare, how does it stand?"""
+
+    @_abc_1.abstractmethod
+    def Challenge(
+        self,
+        request_iterator: _MaybeAsyncIterator[_peer_pb2.ChallengeRun],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_peer_pb2.ChallengeAnswer], _abc.AsyncIterator[_peer_pb2.ChallengeAnswer]]:
+        """Likewise, once a round. Runs come one after the other, each answered before the next; the first has epoch, round
+        and no lanes, and is answered when the callee is ready: other detectors' challenges come first. Any further run
+        without lanes is echoed at once. FAILED_PRECONDITION while a query computes: ask again.
+        """
+
+    @_abc_1.abstractmethod
+    def ExchangeVotes(
+        self,
+        request: _peer_pb2.PanelVotes,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.PanelVotes, _abc.Awaitable[_peer_pb2.PanelVotes]]:
+        """Only between members of one panel: hashes of signed votes in their epoch, the votes themselves in the next. Each
+        side tells what it has cast itself.
+        """
 
 def add_PeerServicer_to_server(servicer: PeerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,8 +12,16 @@ from coordinator.app import create_app
 from coordinator.health import Health
 from coordinator.permissions import RULES, Caller, Reach
 from coordinator.services import open_context
-from soterone.crypto.accounts import Signer
-from soterone.crypto.certificates import CertificateAuthority, TlsIdentity, certificate_request, new_tls_key
+from soterone.crypto.accounts import Signer, account_bytes
+from soterone.crypto.certificates import (
+    CertificateAuthority,
+    TlsIdentity,
+    certificate_request,
+    key_hash_of_certificate,
+    key_hash_of_key,
+    new_tls_key,
+)
+from soterone.domain.profiles import NodeProfile
 from soterone.domain.roles import Role
 from soterone.rpc.channels import agents_channel
 from soterone.rpc.generated import coordinator_pb2 as pb
@@ -111,6 +119,25 @@ async def test_only_data_owners_publish(live: LiveCoordinator) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(request)
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_only_detectors_learn_how_nodes_are_reached(live: LiveCoordinator) -> None:
+    node, detector = ClientNode(live), ClientNode(live, roles=int(Role.DETECTOR))
+    await node.register()
+    await detector.register()
+    asked = pb.NodesRequest(accounts=[account_bytes(node.signer.account), bytes(20)])
+    async with node.agents() as agents:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await agents.DescribeNodes(asked)
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    async with detector.agents() as agents:
+        (card,) = (await agents.DescribeNodes(asked)).nodes
+        assert card.account == account_bytes(node.signer.account)
+        assert NodeProfile.model_validate_json(card.profile.json).hash == node.profile.hash
+        assert key_hash_of_certificate(card.certificate_pem) == key_hash_of_key(node.tls_key)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await agents.DescribeNodes(pb.NodesRequest(accounts=[bytes(20)] * 65))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_node_learns_nothing_of_queries_that_it_takes_no_part_in(owner: ClientNode) -> None:

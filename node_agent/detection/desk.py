@@ -1,0 +1,179 @@
+"""Where this node answers the detectors drawn for it, within limits that keep its own work first.
+
+A detector gets as many challenges an epoch as there are rounds, none while a query computes; a query that begins ends
+the challenge. Challenges wait for one another, so that none is measured beside another.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from node_agent.detection.plan import Allowance, Declared
+from node_agent.detection.tasks import Run
+from node_agent.detection.verdict import ROUNDS
+from node_agent.detection.workbench import Workbench, WorkbenchError, WorkLimits
+from node_agent.peers.errors import (
+    ExhaustedError,
+    MalformedError,
+    NotAllowedError,
+    NotReadyError,
+    PeerRefusalError,
+)
+from node_agent.resources import runnable_tasks
+from soterone.domain.ids import Account, QueryId, hash_bytes
+from soterone.domain.profiles import NodeProfile
+from soterone.rpc.generated.coordinator_pb2 import DatasetCommitment, ResourceSnapshot
+from soterone.rpc.generated.peer_pb2 import (
+    ChallengeAnswer,
+    ChallengeRun,
+    ProbeReply,
+    ToldSnapshot,
+)
+
+log = structlog.get_logger()
+
+PROBES_AN_EPOCH = 32
+RUN_PATIENCE_SECONDS = 30.0
+_ECHOES = 16
+_WATCH_SECONDS = 0.1
+_KIB = 1024
+
+
+class ComputingError(PeerRefusalError):
+    """A query computes here; its ids are in the answer to a probe."""
+
+
+class Panels(Protocol):
+    """Who was drawn; `node_agent.detection.draws.Draws`."""
+
+    async def present_epoch(self) -> int:
+        """Return the present epoch."""
+
+    async def panel(self, node: Account, operator: Account, epoch: int) -> tuple[Account, ...]:
+        """Return who judges a node in an epoch, empty while nobody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStanding:
+    """What this node tells detectors of itself."""
+
+    account: Account
+    operator: Account
+    version: int
+    profile: NodeProfile
+    snapshot: Callable[[], ResourceSnapshot]
+    computing: Callable[[], Sequence[QueryId]]
+    datasets: Callable[[], Sequence[DatasetCommitment]]
+
+
+class Desk:
+    """Answers probes and challenges."""
+
+    def __init__(self, own: OwnStanding, panels: Panels, load: Callable[[], float] = runnable_tasks) -> None:
+        self._own, self._panels, self._load = own, panels, load
+        self._turn = asyncio.Lock()
+        self._epoch = -1
+        self._probes: Counter[Account] = Counter()
+        self._challenged: set[tuple[Account, int]] = set()
+
+    async def probe(self, caller: Account, epoch: int) -> ProbeReply:
+        """Tell a drawn detector what this node declares and how it stands. Errors: PeerRefusalError."""
+        await self._admit(caller, epoch)
+        self._probes[caller] += 1
+        if self._probes[caller] > PROBES_AN_EPOCH:
+            raise ExhaustedError("This detector has probed often enough in this epoch.")
+        snapshot = self._own.snapshot()
+        return ProbeReply(
+            version=self._own.version,
+            profile_json=self._own.profile.canonical().decode(),
+            snapshot=ToldSnapshot(
+                cpu_fraction=snapshot.cpu_fraction,
+                load_1min=snapshot.load_1min,
+                memory_used_bytes=snapshot.memory_used_bytes,
+                memory_total_bytes=snapshot.memory_total_bytes,
+            ),
+            computing=map(hash_bytes, self._own.computing()),
+            datasets=self._own.datasets(),
+        )
+
+    async def challenge(
+        self, caller: Account, runs: AsyncIterator[ChallengeRun]
+    ) -> AsyncGenerator[ChallengeAnswer, None]:
+        """Answer one round's runs in turn. Errors: PeerRefusalError."""
+        first = await _next(runs)
+        if first is None or first.lanes or not 0 <= first.round < ROUNDS:
+            raise MalformedError("A challenge begins with its epoch and round, and without lanes.")
+        await self._admit(caller, first.epoch)
+        async with self._turn:
+            self._check_free()
+            if (caller, first.round) in self._challenged:
+                raise ExhaustedError("This detector has had the challenge of this round.")
+            self._challenged.add((caller, first.round))
+            async with aclosing(self._answers(runs)) as answers:
+                async for answer in answers:
+                    yield answer
+        log.info("challenge answered", detector=caller, epoch=first.epoch, round=first.round)
+
+    async def _answers(self, runs: AsyncIterator[ChallengeRun]) -> AsyncGenerator[ChallengeAnswer, None]:
+        allowance = Allowance.of(Declared.of(self._own.profile))
+        bench = await Workbench.start(WorkLimits(memory_bytes=allowance.memory_kib * _KIB))
+        try:
+            yield ChallengeAnswer()
+            echoes = 0
+            while (asked := await _next(runs)) is not None:
+                if not asked.lanes:
+                    echoes += 1
+                    if echoes > _ECHOES:
+                        raise ExhaustedError("A challenge has no more than 16 echoes.")
+                    yield ChallengeAnswer()
+                    continue
+                run = Run(asked.seed, asked.lanes, asked.steps, asked.memory_kib, asked.passes)
+                if not allowance.spend(run):
+                    raise ExhaustedError("A challenge asks no more of a node than its profile warrants.")
+                yield await self._answer(bench, run)
+        finally:
+            await bench.stop()
+
+    async def _answer(self, bench: Workbench, run: Run) -> ChallengeAnswer:
+        before = self._load()
+        working = asyncio.create_task(bench.run(run))
+        try:
+            while not working.done():
+                self._check_free()
+                await asyncio.wait((working,), timeout=_WATCH_SECONDS)
+            return ChallengeAnswer(lanes=working.result(), load=max(before, self._load()))
+        except WorkbenchError as error:
+            raise NotReadyError(f"This node could not do a run: {error}.") from error
+        finally:
+            working.cancel()
+            with suppress(asyncio.CancelledError, WorkbenchError):
+                await working
+
+    def _check_free(self) -> None:
+        if self._own.computing():
+            raise ComputingError("A query computes here: ask again when it has ended.")
+
+    async def _admit(self, caller: Account, epoch: int) -> None:
+        present = await self._panels.present_epoch()
+        if epoch != present:
+            raise NotReadyError(f"The epoch here is {present}.")
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._probes.clear()
+            self._challenged.clear()
+        if caller not in await self._panels.panel(self._own.account, self._own.operator, epoch):
+            raise NotAllowedError("The chain drew the caller for no judgement of this node in this epoch.")
+
+
+async def _next(runs: AsyncIterator[ChallengeRun]) -> ChallengeRun | None:
+    """Return the next run, None at the end."""
+    try:
+        async with asyncio.timeout(RUN_PATIENCE_SECONDS):
+            return await anext(runs, None)
+    except TimeoutError as error:
+        raise MalformedError("The detector kept silent for too long.") from error

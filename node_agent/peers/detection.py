@@ -1,0 +1,89 @@
+"""The calls of detectors among the Peer service's: the chain says who calls, the desk and the ballot box answer."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc.aio
+
+from node_agent.peers.errors import NotAllowedError
+from soterone.domain.ids import Account
+from soterone.rpc.channels import caller_key_hash
+from soterone.rpc.generated.peer_pb2 import (
+    ChallengeAnswer,
+    ChallengeRun,
+    PanelVotes,
+    ProbeReply,
+    ProbeRequest,
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ProbeAnswerer(Protocol):
+    """Who answers probes and challenges; `node_agent.detection.desk.Desk`."""
+
+    async def probe(self, caller: Account, epoch: int) -> ProbeReply:
+        """Tell what this node declares and how it stands; PeerRefusalError."""
+
+    def challenge(
+        self, caller: Account, runs: AsyncIterator[ChallengeRun]
+    ) -> AsyncGenerator[ChallengeAnswer, None]:
+        """Answer one round's runs in turn; PeerRefusalError."""
+
+
+class VoteExchanger(Protocol):
+    """Who exchanges votes with the other members of a panel."""
+
+    async def exchange(self, caller: Account, votes: PanelVotes) -> PanelVotes:
+        """Take what another member cast, and tell what this one did; PeerRefusalError."""
+
+
+class Callers(Protocol):
+    """Who shows which key."""
+
+    def account_of(self, key_hash: bytes) -> Account | None:
+        """Return the active node that shows this TLS key, None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionCalls:
+    """What this node does of detection; without a desk and an exchange it refuses."""
+
+    callers: Callers | None = None
+    desk: ProbeAnswerer | None = None
+    votes: VoteExchanger | None = None
+
+    async def probe(self, request: ProbeRequest, context: Context) -> ProbeReply:
+        """See `Peer.Probe`."""
+        caller = self._caller(context)
+        return await self._desk().probe(caller, request.epoch)
+
+    async def challenge(
+        self, runs: AsyncIterator[ChallengeRun], context: Context
+    ) -> AsyncGenerator[ChallengeAnswer, None]:
+        """See `Peer.Challenge`."""
+        caller = self._caller(context)
+        async with aclosing(self._desk().challenge(caller, aiter(runs))) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def exchange(self, request: PanelVotes, context: Context) -> PanelVotes:
+        """See `Peer.ExchangeVotes`."""
+        caller = self._caller(context)
+        if self.votes is None:
+            raise NotAllowedError("This node is no detector.")
+        return await self.votes.exchange(caller, request)
+
+    def _desk(self) -> ProbeAnswerer:
+        if self.desk is None:
+            raise NotAllowedError("This network has no detectors.")
+        return self.desk
+
+    def _caller(self, context: Context) -> Account:
+        shown = caller_key_hash(context)
+        caller = self.callers.account_of(shown) if shown is not None and self.callers is not None else None
+        if caller is None:
+            raise NotAllowedError("The caller's TLS key is on chain for no active node.")
+        return caller
