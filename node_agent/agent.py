@@ -28,6 +28,7 @@ from soterone.chain.errors import ChainError, ChainUnreachableError
 from soterone.chain.follower import Follower
 from soterone.domain.ids import Account
 from soterone.domain.profiles import NodeProfile
+from soterone.domain.roles import Role
 
 log = structlog.get_logger()
 
@@ -130,6 +131,12 @@ class Agent:
                 raise AgentError(_unregistered(identity.account, on_chain))
             await asyncio.sleep(0.2)
             await self._catch_up()
+        own = self._parts.directory.node(identity.account)
+        if own and self._parts.settings.roles & Role.DETECTOR and not own.roles & Role.DETECTOR:
+            raise AgentError(
+                "this node is not registered as a detector: set `detector: true` in its config.yaml, then"
+                " `soter-node unregister` and `soter-node register`"
+            )
 
     async def _catch_up(self) -> None:
         try:

@@ -18,11 +18,12 @@ from soterone.domain.profiles import Endpoint, NodeProfile
 from soterone.domain.roles import Role
 from soterone.domain.spec import AccountText, describe
 
-RoleName = Literal["owner", "mpc", "both"]
+RoleName = Literal["owner", "mpc", "both", "detector"]
 ROLES: dict[RoleName, Role] = {
     "owner": Role.DATA_OWNER,
     "mpc": Role.MPC_NODE,
     "both": Role.DATA_OWNER | Role.MPC_NODE,
+    "detector": Role.DETECTOR,
 }
 _SESSION_MEMORY_BYTES = 2**30
 
@@ -38,6 +39,7 @@ class AgentSettings(BaseSettings):
 
     name: str
     role: RoleName
+    detector: bool = False
     operator: AccountText
     coordinator: str
     chain_rpc: str
@@ -53,8 +55,8 @@ class AgentSettings(BaseSettings):
 
     @property
     def roles(self) -> Role:
-        """The role bits that this node registers with."""
-        return ROLES[self.role]
+        """The role bits that this node registers with; `detector` adds that role to any other."""
+        return ROLES[self.role] | (Role.DETECTOR if self.detector else Role(0))
 
     def limits(self, profile: NodeProfile) -> SessionLimits:
         """Return what sessions may use: as many at once as there are cores, and a gibibyte of memory for each."""

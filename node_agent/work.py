@@ -4,6 +4,7 @@ import asyncio
 
 from node_agent.agent import AgentParts
 from node_agent.chain_watch import QueryEvent
+from node_agent.detection.station import Detection
 from node_agent.engines.spu.engine import SpuEngine
 from node_agent.peers.server import PeerServer, PeerService
 from node_agent.sessions.context import AgentContext
@@ -24,11 +25,14 @@ class QueryWork:
         self._parts = parts
         self._max_share_bytes = limits.workspace_bytes
         self._sessions = Sessions(_context(parts, limits))
+        self._detection = Detection.of(parts, self._sessions.computing)
         self._server: PeerServer | None = None
 
     async def start(self) -> None:
         """See `Work`."""
-        service = PeerService(self._sessions, self._parts.directory, self._max_share_bytes)
+        service = PeerService(
+            self._sessions, self._parts.directory, self._max_share_bytes, self._detection.calls
+        )
         identity = self._parts.identity
         server = PeerServer(service, identity.tls, identity.ca_pem, self._parts.settings.listen)
         await server.start()
@@ -53,6 +57,7 @@ class QueryWork:
     async def run(self, stop: asyncio.Event) -> None:
         """See `Work`."""
         running = asyncio.create_task(self._sessions.run())
+        detecting = asyncio.create_task(self._detection.run(stop))
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -61,12 +66,14 @@ class QueryWork:
         finally:
             running.cancel()
             stopping.cancel()
-            await asyncio.gather(running, stopping, return_exceptions=True)
+            detecting.cancel()
+            await asyncio.gather(running, stopping, detecting, return_exceptions=True)
 
     async def close(self) -> None:
         """See `Work`."""
         if self._server is not None:
             await self._server.stop(grace_seconds=0.2)
+        await self._detection.close()
 
 
 def _context(parts: AgentParts, limits: SessionLimits) -> AgentContext:

@@ -21,12 +21,19 @@ from node_agent.settings import load_settings
 from node_agent.work import QueryWork
 from soterone.rpc.channels import BindError
 
+DetectorToo = Annotated[
+    bool,
+    typer.Option("--detector", help="Judge other nodes, too; needs that role on chain, a seat and coins."),
+]
 LogFile = Annotated[Path | None, typer.Option("--log-file", help="Where logs go instead of stderr.")]
 
 
 @command
 def run_command(
-    data_dir: DataDir = DEFAULT_DATA_DIR, log_file: LogFile = None, json_output: Json = False
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    log_file: LogFile = None,
+    detector: DetectorToo = False,
+    json_output: Json = False,
 ) -> None:
     """Run the agent; prints one JSON line when it is ready. Logs are JSON lines on stderr."""
     folder = DataFolder(data_dir.expanduser().absolute())
@@ -34,13 +41,15 @@ def run_command(
     load_settings(folder.config)
     with folder.lock():
         try:
-            asyncio.run(_run(folder))
+            asyncio.run(_run(folder, detector))
         except BindError as error:
             raise AgentError(f"{error}; stop what uses it, or change `listen` in {folder.config}") from error
 
 
-async def _run(folder: DataFolder) -> None:
+async def _run(folder: DataFolder, detector: bool) -> None:
     settings, network = load_settings(folder.config), Network.load(folder.network)
+    if detector:
+        settings = settings.model_copy(update={"detector": True})
     identity = open_identity(folder, settings.password_file, network.description.ca_pem)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -34,7 +34,8 @@ Rpc = Annotated[str, typer.Option("--rpc", help="HTTP RPC of a chain node that y
 RpcWs = Annotated[str | None, typer.Option("--rpc-ws", help="Its WebSocket, to hear of blocks at once.")]
 DeploymentFile = Annotated[Path | None, typer.Option("--deployment", help="The contracts as you know them.")]
 Name = Annotated[str, typer.Option("--name", help="The name that the catalog shows.")]
-RoleOption = Annotated[str, typer.Option("--role", help="owner, mpc or both.")]
+RoleOption = Annotated[str, typer.Option("--role", help="owner, mpc, both or detector.")]
+DetectorToo = Annotated[bool, typer.Option("--detector", help="Watch other nodes, too, and judge them.")]
 Listen = Annotated[str, typer.Option("--listen", help="HOST:PORT for other agents; port 0 takes a free one.")]
 Advertise = Annotated[
     str | None, typer.Option("--advertise", help="HOST:PORT that others dial, when it differs.")
@@ -63,6 +64,7 @@ def init_command(
     deployment: DeploymentFile = None,
     advertise: Advertise = None,
     operator: Operator = None,
+    detector: DetectorToo = False,
     json_output: Json = False,
 ) -> None:
     """Make a new agent: account, TLS key, policy and configuration. Nothing is sent yet."""
@@ -70,7 +72,7 @@ def init_command(
     if folder.config.exists() or folder.keystore.exists():
         raise AgentError(f"there is an agent in {folder.path} already; choose another --data-dir")
     if role not in ROLES:
-        raise WrongUsage(f"--role is owner, mpc or both, not {role!r}")
+        raise WrongUsage(f"--role is owner, mpc, both or detector, not {role!r}")
     operator_account = _account(operator) if operator else None
     address = resolve_listen(listen)
     profile = _measured(name, advertised(address, advertise), folder.path)
@@ -82,6 +84,7 @@ def init_command(
     settings = AgentSettings(
         name=name,
         role=role,
+        detector=detector,
         operator=operator_account or signer.account,
         coordinator=coordinator,
         chain_rpc=rpc,

@@ -1,13 +1,13 @@
 """Where this node answers the detectors drawn for it, within limits that keep its own work first.
 
-A detector gets as many challenges an epoch as there are rounds, none while a query computes; a query that begins ends
+A detector gets one whole challenge a round, none while a query computes; a query that begins ends
 the challenge. Challenges wait for one another, so that none is measured beside another.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,10 +38,15 @@ from soterone.rpc.generated.peer_pb2 import (
 log = structlog.get_logger()
 
 PROBES_AN_EPOCH = 32
+CHALLENGES_A_ROUND = 3
+"""How often one may begin in a round, as a network may break it off; after one that was done there is no other."""
+
 RUN_PATIENCE_SECONDS = 30.0
 _ECHOES = 16
 _WATCH_SECONDS = 0.1
 _KIB = 1024
+
+Write = Callable[[ChallengeAnswer], Awaitable[None]]
 
 
 class ComputingError(PeerRefusalError):
@@ -79,7 +84,8 @@ class Desk:
         self._turn = asyncio.Lock()
         self._epoch = -1
         self._probes: Counter[Account] = Counter()
-        self._challenged: set[tuple[Account, int]] = set()
+        self._challenges: Counter[tuple[Account, int]] = Counter()
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def probe(self, caller: Account, epoch: int) -> ProbeReply:
         """Tell a drawn detector what this node declares and how it stands. Errors: PeerRefusalError."""
@@ -101,9 +107,7 @@ class Desk:
             datasets=self._own.datasets(),
         )
 
-    async def challenge(
-        self, caller: Account, runs: AsyncIterator[ChallengeRun]
-    ) -> AsyncGenerator[ChallengeAnswer, None]:
+    async def challenge(self, caller: Account, runs: AsyncIterator[ChallengeRun], write: Write) -> None:
         """Answer one round's runs in turn. Errors: PeerRefusalError."""
         first = await _next(runs)
         if first is None or first.lanes or not 0 <= first.round < ROUNDS:
@@ -111,33 +115,39 @@ class Desk:
         await self._admit(caller, first.epoch)
         async with self._turn:
             self._check_free()
-            if (caller, first.round) in self._challenged:
-                raise ExhaustedError("This detector has had the challenge of this round.")
-            self._challenged.add((caller, first.round))
-            async with aclosing(self._answers(runs)) as answers:
-                async for answer in answers:
-                    yield answer
+            self._challenges[caller, first.round] += 1
+            if self._challenges[caller, first.round] > CHALLENGES_A_ROUND:
+                raise ExhaustedError("This detector has had its challenges of this round.")
+            await self._answer_all(runs, write)
+            self._challenges[caller, first.round] = CHALLENGES_A_ROUND
         log.info("challenge answered", detector=caller, epoch=first.epoch, round=first.round)
 
-    async def _answers(self, runs: AsyncIterator[ChallengeRun]) -> AsyncGenerator[ChallengeAnswer, None]:
+    async def close(self) -> None:
+        """Wait until no child is left; call it after the server has stopped."""
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    async def _answer_all(self, runs: AsyncIterator[ChallengeRun], write: Write) -> None:
         allowance = Allowance.of(Declared.of(self._own.profile))
         bench = await Workbench.start(WorkLimits(memory_bytes=allowance.memory_kib * _KIB))
         try:
-            yield ChallengeAnswer()
+            await write(ChallengeAnswer())
             echoes = 0
             while (asked := await _next(runs)) is not None:
                 if not asked.lanes:
                     echoes += 1
                     if echoes > _ECHOES:
                         raise ExhaustedError("A challenge has no more than 16 echoes.")
-                    yield ChallengeAnswer()
+                    await write(ChallengeAnswer())
                     continue
                 run = Run(asked.seed, asked.lanes, asked.steps, asked.memory_kib, asked.passes)
                 if not allowance.spend(run):
                     raise ExhaustedError("A challenge asks no more of a node than its profile warrants.")
-                yield await self._answer(bench, run)
+                await write(await self._answer(bench, run))
         finally:
-            await bench.stop()
+            ending = asyncio.create_task(bench.stop())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            await asyncio.shield(ending)
 
     async def _answer(self, bench: Workbench, run: Run) -> ChallengeAnswer:
         before = self._load()
@@ -165,7 +175,7 @@ class Desk:
         if epoch != self._epoch:
             self._epoch = epoch
             self._probes.clear()
-            self._challenged.clear()
+            self._challenges.clear()
         if caller not in await self._panels.panel(self._own.account, self._own.operator, epoch):
             raise NotAllowedError("The chain drew the caller for no judgement of this node in this epoch.")
 

@@ -75,6 +75,7 @@ class NodeLine:
             await stream.ask(ChallengeRun(epoch=epoch, round=number))
             measured = await measure(Declared.of(self.node.profile), stream, randomness, clock)
             await call.done_writing()
+            await answer_of(call.read())
         finally:
             call.cancel()
         return measured

@@ -14,7 +14,7 @@ from soterone.crypto.accounts import account, account_bytes
 from soterone.crypto.certificates import CertificateError, key_hash_of_certificate
 from soterone.domain.ids import Account, hash32, hash_bytes
 from soterone.domain.profiles import NodeProfile
-from soterone.rpc.generated.coordinator_pb2 import NodeCard, NodesReply, NodesRequest
+from soterone.rpc.generated.coordinator_pb2 import DatasetCommitment, NodeCard, NodesReply, NodesRequest
 
 if TYPE_CHECKING:
     from soterone.rpc.generated.coordinator_pb2_grpc import AgentsAsyncStub
@@ -27,11 +27,13 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A node as the chain bears it out: its endpoint stands in the profile, the certificate has its key."""
+    """A node as the chain bears it out: its endpoint stands in the profile, the certificate has its key. What it
+    published of its datasets has signatures of its own."""
 
     account: Account
     profile: NodeProfile
     certificate_pem: bytes
+    datasets: tuple[DatasetCommitment, ...] = ()
 
 
 class Registry(Protocol):
@@ -71,4 +73,4 @@ def held_against(card: NodeCard, node: Account, record: NodeRecord) -> Reach | N
     told = (key_hash, hash_bytes(profile.hash), card.profile_version)
     if hash32(keccak(encode(["bytes32", "bytes32", "uint32"], told))) != hash32(record.commitment):
         return None
-    return Reach(node, profile, card.certificate_pem)
+    return Reach(node, profile, card.certificate_pem, tuple(card.datasets))

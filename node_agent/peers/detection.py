@@ -1,7 +1,6 @@
 """The calls of detectors among the Peer service's: the chain says who calls, the desk and the ballot box answer."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,9 +26,12 @@ class ProbeAnswerer(Protocol):
     async def probe(self, caller: Account, epoch: int) -> ProbeReply:
         """Tell what this node declares and how it stands; PeerRefusalError."""
 
-    def challenge(
-        self, caller: Account, runs: AsyncIterator[ChallengeRun]
-    ) -> AsyncGenerator[ChallengeAnswer, None]:
+    async def challenge(
+        self,
+        caller: Account,
+        runs: AsyncIterator[ChallengeRun],
+        write: Callable[[ChallengeAnswer], Awaitable[None]],
+    ) -> None:
         """Answer one round's runs in turn; PeerRefusalError."""
 
 
@@ -47,9 +49,9 @@ class Callers(Protocol):
         """Return the active node that shows this TLS key, None when there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DetectionCalls:
-    """What this node does of detection; without a desk and an exchange it refuses."""
+    """What this node does of detection; without a desk and an exchange it refuses. `votes` comes with the detector."""
 
     callers: Callers | None = None
     desk: ProbeAnswerer | None = None
@@ -60,14 +62,10 @@ class DetectionCalls:
         caller = self._caller(context)
         return await self._desk().probe(caller, request.epoch)
 
-    async def challenge(
-        self, runs: AsyncIterator[ChallengeRun], context: Context
-    ) -> AsyncGenerator[ChallengeAnswer, None]:
+    async def challenge(self, runs: AsyncIterator[ChallengeRun], context: Context) -> None:
         """See `Peer.Challenge`."""
         caller = self._caller(context)
-        async with aclosing(self._desk().challenge(caller, aiter(runs))) as answers:
-            async for answer in answers:
-                yield answer
+        await self._desk().challenge(caller, aiter(runs), context.write)
 
     async def exchange(self, request: PanelVotes, context: Context) -> PanelVotes:
         """See `Peer.ExchangeVotes`."""

@@ -6,7 +6,7 @@ and the key hashes on chain, so that a false certificate of the coordinator is w
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -32,7 +32,6 @@ from soterone.rpc.channels import bind, caller_key_hash, server
 from soterone.rpc.generated.peer_pb2 import (
     AbortReply,
     AbortRequest,
-    ChallengeAnswer,
     ChallengeRun,
     EngineAddress,
     JoinReply,
@@ -161,13 +160,11 @@ class PeerService(PeerServicer):
         """Only detectors drawn for this node in this epoch."""
         return await _guarded(context, self._detection.probe(request, context))
 
-    async def Challenge(
+    async def Challenge(  # type: ignore[override]
         self, request_iterator: AsyncIterator[ChallengeRun], context: Context
-    ) -> AsyncIterator[ChallengeAnswer]:
+    ) -> None:
         """Likewise, once a round."""
-        async with aclosing(self._detection.challenge(request_iterator, context)) as answers:
-            while (answer := await _guarded(context, anext(answers, None))) is not None:
-                yield answer
+        await _guarded(context, self._detection.challenge(request_iterator, context))
 
     async def ExchangeVotes(self, request: PanelVotes, context: Context) -> PanelVotes:
         """Only members of the panel that judges the node named."""

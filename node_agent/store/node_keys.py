@@ -52,6 +52,12 @@ class NodeKeys:
         ).fetchone()
         return NodeKey(**{**dict(row), "suspended": bool(row["suspended"])}) if row else None
 
+    def active(self) -> list[NodeKey]:
+        """Return every node that is registered and not suspended, by account."""
+        accounts = self._connection.execute("SELECT DISTINCT account FROM node_keys ORDER BY account")
+        found = (self.latest(Account(row["account"])) for row in accounts)
+        return [one for one in found if one is not None and one.tls_key_hash and not one.suspended]
+
     def account_of(self, tls_key_hash: Hash32) -> Account | None:
         """Return the registered account whose key this is now, None when there is none (or more than one)."""
         accounts = {

@@ -7,13 +7,15 @@ from typing import Any
 from soterone.chain.ballots import Ballot
 from soterone.chain.calls import NOBODY, Call
 from soterone.chain.client import ChainClient
-from soterone.chain.codec import decode_result, encode_call
+from soterone.chain.codec import decode_result, encode_call, event_codecs
+from soterone.chain.events import VotesCommitted
 from soterone.crypto.messages import Domain
 from soterone.domain.detection import Accusation, Claim, ClaimStatus
-from soterone.domain.ids import Account, Hash32, hash_bytes
+from soterone.domain.ids import Account, Hash32, hash32, hash_bytes
 from soterone.domain.panels import Bench, Seat, Terms
 
 QUORUM = "DetectorQuorum"
+_RANGE_BLOCKS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,19 @@ class Quorum:
         """How a claim or a commitment stands; status NONE when there is no such."""
         status, epoch = await self._read("claimOf", hash_bytes(claim_id))
         return ClaimState(ClaimStatus(status), epoch)
+
+    async def commitments_to(self, subject: bytes, blocks_back: int) -> tuple[VotesCommitted, ...]:
+        """The commitments to votes on a subject (32 bytes) in the last blocks, in order."""
+        head = (await self._chain.head()).number
+        first = max(self._chain.contracts.start_block, head - blocks_back)
+        topic = next(one for one, codec in event_codecs().items() if codec.name == VotesCommitted.__name__)
+        span = {"topics": [topic, None, hash32(subject)], "address": self._chain.contracts.addresses[QUORUM]}
+        found: list[VotesCommitted] = []
+        for start in range(first, head + 1, _RANGE_BLOCKS):
+            blocks = {"fromBlock": hex(start), "toBlock": hex(min(head, start + _RANGE_BLOCKS - 1))}
+            logs = await self._chain.rpc.call("eth_getLogs", span | blocks)
+            found += [VotesCommitted.from_log(log, self._chain.contracts.chain_id) for log in logs]
+        return tuple(found)
 
     async def suspension_of(self, node: Account) -> Suspension:
         """How long a node is suspended, and by how many claims."""

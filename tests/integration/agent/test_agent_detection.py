@@ -149,7 +149,7 @@ async def test_a_detector_gets_one_challenge_a_round(ground: Ground, node: Node,
     async with ground.serving(node, SMALL) as reach, ground.line(detector, reach) as line:
         for number in range(ROUNDS):
             await challenged(line, number)
-            async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "challenge of this round"):
+            async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "challenges of this round"):
                 await challenged(line, number)
         async with refused(grpc.StatusCode.INVALID_ARGUMENT, "begins with its epoch"):
             await challenged(line, ROUNDS)
