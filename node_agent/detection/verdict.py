@@ -1,7 +1,7 @@
 """From measurements to a verdict on a profile, with margins so wide that no honest node is accused. Pure.
 
-Two things are looked at, each in its best moment over all rounds. *Speed-up*: how many times more work all lanes did
-than one lane did right before, which network, machine and steady load move little. *Work*: what all lanes did a second,
+Two things are looked at, the median of each round, in the best round. *Speed-up*: how many times more work all
+lanes did than one lane did right before, which network, machine and steady load move little. *Work*: what all lanes did a second,
 held against the declared speed and the load that the node itself told, so that who delays the yardstick to
 seem parallel, or hides two cores behind many lanes, must own up to a load that it cannot have.
 """
@@ -9,6 +9,7 @@ seem parallel, or hides two cores behind many lanes, must own up to a load that 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 
 from node_agent.detection.plan import Declared
 from soterone.domain.detection import Measurement
@@ -100,13 +101,16 @@ class _Best:
 
 
 def _best(declared: Declared, rounds: Sequence[Round]) -> _Best | None:
-    pairs = [(one, pair) for one in rounds for pair in one.pairs]
-    if not pairs:
+    measured = [one for one in rounds if one.pairs]
+    if not measured:
         return None
+    pairs = [(one, pair) for one in measured for pair in one.pairs]
     return _Best(
-        lanes=max(one.lanes for one in rounds),
-        speed_up=max(_speed_up(one, pair) for one, pair in pairs),
-        fraction=max(_fraction_of_declared(declared, one, pair) for one, pair in pairs),
+        lanes=max(one.lanes for one in measured),
+        speed_up=max(median(_speed_up(one, pair) for pair in one.pairs) for one in measured),
+        fraction=max(
+            median(_fraction_of_declared(declared, one, pair) for pair in one.pairs) for one in measured
+        ),
         speed=max(round(_THOUSANDTHS * one.steps / _seconds(pair.yardstick_seconds)) for one, pair in pairs),
         memory_mib=_memory(declared, rounds),
     )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node_agent.detection.findings import FINDINGS, Findings, Heard, Try, TwoRoots, suspicions
@@ -81,12 +81,14 @@ def test_a_false_snapshot_a_false_version_and_two_roots_are_each_a_claim() -> No
 heard = st.sampled_from(Heard)
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(Try, st.integers(0, 1), heard, heard)))
 def test_findings_survive_being_kept(tries: list[Try]) -> None:
     seen = replace(tried(*tries), rounds=(LIE, TRUTH), snapshots=(Snapshot(0.5, 7),), two_roots=(ROOTS,))
     assert FINDINGS.validate_json(FINDINGS.dump_json(seen)) == seen
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 10**6))
 def test_an_epoch_has_its_steps_in_order(epoch: int, seconds: int) -> None:
     times = Schedule(epoch, seconds)

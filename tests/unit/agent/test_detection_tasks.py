@@ -4,7 +4,7 @@ import secrets
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node_agent.detection.measuring import Answer, measure
@@ -36,6 +36,7 @@ def test_the_task_is_the_one_that_speeds_are_told_in() -> None:
     assert known.hex() == "1c2e622b7de57b70a10517ddd8a0bb4701566465c1ec669ea8009284010bb5aa"
 
 
+@settings(deadline=None)
 @given(declared_profiles)
 def test_a_node_takes_on_what_is_planned_for_its_profile_once(declared: Declared) -> None:
     challenge, allowance = plan(declared, secrets.token_bytes), Allowance.of(declared)
@@ -45,6 +46,7 @@ def test_a_node_takes_on_what_is_planned_for_its_profile_once(declared: Declared
     assert not allowance.spend(challenge.memory)
 
 
+@settings(deadline=None)
 @given(declared_profiles)
 def test_every_seed_is_fresh_and_what_is_asked_is_bounded(declared: Declared) -> None:
     challenge = plan(declared, secrets.token_bytes)

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soterone.domain.commitments import leaf_hash, leaves_of, open_row, root_of, row_salt
@@ -24,12 +24,14 @@ def rfc_6962(leaves: list[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + rfc_6962(leaves[:half]) + rfc_6962(leaves[half:])).digest()
 
 
+@settings(deadline=None)
 @given(tables)
 def test_the_tree_is_that_of_rfc_6962(rows: list[tuple[str | None, str | None]]) -> None:
     leaves = leaves_of(rows, SALT)
     assert root_of(leaves) == rfc_6962(leaves)
 
 
+@settings(deadline=None)
 @given(tables, st.data())
 def test_every_row_opens_to_the_root(rows: list[tuple[str | None, str | None]], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(rows) - 1))
@@ -37,6 +39,7 @@ def test_every_row_opens_to_the_root(rows: list[tuple[str | None, str | None]], 
     assert open_row(rows, leaves, SALT, place).root() == root_of(leaves)
 
 
+@settings(deadline=None)
 @given(tables, st.data(), values)
 def test_another_row_never_opens(
     rows: list[tuple[str | None, str | None]], data: st.DataObject, other: tuple[str | None, str | None]
