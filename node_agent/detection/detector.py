@@ -5,15 +5,14 @@ what enough members agree on. It pays for its transactions itself.
 import asyncio
 import random
 import secrets
-import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc.aio
 import structlog
 
+from node_agent.detection.clock import Clock, WallClock
 from node_agent.detection.draws import Draws
 from node_agent.detection.findings import suspicions
 from node_agent.detection.polling import Judgement, Polling
@@ -62,7 +61,7 @@ Panel = tuple[Account, ...]
 
 @dataclass(frozen=True, slots=True)
 class DetectorParts:
-    """What the loop works with. `clock` is seconds since 1970, as the chain's."""
+    """What the loop works with."""
 
     own: Account
     tls: TlsIdentity
@@ -74,7 +73,7 @@ class DetectorParts:
     draws: Draws
     sender: DirectSender
     epoch_seconds: int
-    clock: Callable[[], float] = time.time
+    clock: Clock = field(default_factory=WallClock)
 
 
 class Detector:
@@ -91,12 +90,12 @@ class Detector:
         tasks: set[asyncio.Task[None]] = set()
         try:
             while not stop.is_set():
-                epoch = int(self._parts.clock()) // self._parts.epoch_seconds
-                for work in (self._judge, self._uphold):
-                    task = asyncio.create_task(self._guarded(work(self._schedule(epoch)), epoch))
+                epoch = int(self._parts.clock.now()) // self._parts.epoch_seconds
+                for work in (self.judge, self.uphold):
+                    task = asyncio.create_task(self._guarded(work(epoch), epoch))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                await self._until(self._schedule(epoch).end, stop)
+                await self._until_or(stop, self._schedule(epoch).end)
         finally:
             for task in tasks:
                 task.cancel()
@@ -112,8 +111,9 @@ class Detector:
 
     # In the epoch of the votes
 
-    async def _judge(self, times: Schedule) -> None:
+    async def judge(self, epoch: int) -> None:
         """Probe every node that this detector was drawn for, twice; vote, and commit to the votes."""
+        times = self._schedule(epoch)
         bench = await self._opened(times)
         if bench is None:
             return
@@ -140,15 +140,15 @@ class Detector:
             log.info("too few detectors for a panel", epoch=times.epoch)
             return None
         share = self._parts.epoch_seconds * _OPENING_SHARE
-        await asyncio.sleep(random.uniform(0, share))  # noqa: S311 - only to let one go first
-        while self._parts.clock() < times.commitments.start:
+        await self._pause(random.uniform(0, share))  # noqa: S311 - only to let one go first
+        while self._parts.clock.now() < times.commitments.start:
             if (bench := await self._parts.draws.bench(times.epoch)) is not None:
                 return bench
             if await self._quorum.is_open(times.epoch):
                 await self._send(self._calls.seed_epoch(times.epoch))
             else:
                 await self._send(self._calls.open_epoch())
-            await asyncio.sleep(self._tick_seconds * random.uniform(0.5, 1))  # noqa: S311
+            await self._pause(self._tick_seconds * random.uniform(0.5, 1))  # noqa: S311
         return None
 
     def _panels_with_us(self, bench: Bench) -> Iterator[tuple[NodeKey, Panel]]:
@@ -207,7 +207,7 @@ class Detector:
         await asyncio.gather(*(self._exchange_with(epoch, node, reach[member]) for node, member in pairs))
 
     async def _exchange_with(self, epoch: int, node: Account, member: Reach) -> None:
-        still_open = self._schedule(epoch).end > self._parts.clock()
+        still_open = self._schedule(epoch).end > self._parts.clock.now()
         try:
             async with NodeLine(member, self._parts.tls) as line:
                 told = await line.exchange(self._parts.polling.told(epoch, node))
@@ -235,9 +235,9 @@ class Detector:
 
     # In the epoch after it
 
-    async def _uphold(self, times: Schedule) -> None:
-        """Show the votes of the epoch before, and send what enough members agree on."""
-        epoch = times.epoch - 1
+    async def uphold(self, present: int) -> None:
+        """Show the votes of the epoch before the present, and send what enough members agree on."""
+        times, epoch = self._schedule(present), present - 1
         accused = {
             node: kinds
             for node in self._parts.store.ballots.judged_in(epoch, self._parts.own)
@@ -276,7 +276,7 @@ class Detector:
             if len(ballot.voters) < threshold or self._parts.own not in ballot.voters:
                 continue
             turn = ballot.voters.index(self._parts.own) * self._tick_seconds
-            await self._until(min(self._parts.clock() + turn, reveals.end))
+            await self._until(min(self._parts.clock.now() + turn, reveals.end))
             if (await self._quorum.claim_of(committed.commitment)).status is not ClaimStatus.COMMITTED:
                 return True
             return await self._send(self._calls.uphold(accusation, ballot))
@@ -303,9 +303,17 @@ class Detector:
         self._parts.store.findings.prune(epoch - _KEPT_EPOCHS)
         self._parts.store.ballots.prune(epoch - _KEPT_EPOCHS)
 
-    async def _until(self, moment: float, stop: asyncio.Event | None = None) -> None:
-        """Sleep until a moment by the clock, or until `stop`."""
-        stop = stop or asyncio.Event()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, moment - self._parts.clock())):
-                await stop.wait()
+    async def _until(self, moment: float) -> None:
+        await self._parts.clock.until(moment)
+
+    async def _pause(self, seconds: float) -> None:
+        await self._until(self._parts.clock.now() + seconds)
+
+    async def _until_or(self, stop: asyncio.Event, moment: float) -> None:
+        """Return at a moment, or when it is time to stop."""
+        waiting = [asyncio.create_task(one) for one in (self._until(moment), stop.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()

@@ -14,6 +14,7 @@ import grpc.aio
 import structlog
 
 from node_agent.datasets.commitment import is_bound
+from node_agent.detection.clock import Clock, WallClock
 from node_agent.detection.findings import FINDINGS, Findings, Heard, Try, TwoRoots
 from node_agent.detection.plan import Declared
 from node_agent.detection.probing import EndedError, NodeLine
@@ -62,13 +63,13 @@ class Rounds:
     registry: Domain
     table: FindingsTable
     listening: Callable[[], bool]
-    clock: Callable[[], float] = time.time
+    clock: Clock = field(default_factory=WallClock)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def play(self, epoch: int, number: int, window: Window, nodes: Sequence[tuple[Reach, int]]) -> None:
         """Do one round with all nodes, each with the version that it has on chain; ends with the window."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, window.end - self.clock())):
+            async with asyncio.timeout(max(0.0, window.end - self.clock.now())):
                 await asyncio.gather(*(self._node(epoch, number, window, *one) for one in nodes))
 
     def seen(self, epoch: int, node: Account) -> Findings | None:
@@ -81,8 +82,8 @@ class Rounds:
             tried = await self._try(epoch, number, window, node, version)
             if tried.challenge is Heard.ANSWER:
                 return
-            spare = (window.end - self.clock()) / (left + 1)
-            await asyncio.sleep(max(0.05, spare * random.uniform(0.5, 1)))  # noqa: S311 - only jitter
+            spare = (window.end - self.clock.now()) / (left + 1)
+            await self.clock.until(self.clock.now() + spare * random.uniform(0.5, 1))  # noqa: S311 - only jitter
 
     async def _try(self, epoch: int, number: int, window: Window, node: Reach, version: int) -> Try:
         seen = self.seen(epoch, node.account) or Findings(Declared.of(node.profile), version)
@@ -139,7 +140,7 @@ class Rounds:
     async def _challenge(
         self, epoch: int, number: int, window: Window, line: NodeLine, told: ProbeReply, seen: Findings
     ) -> tuple[Heard, Findings]:
-        patience_seconds = min(LONGEST_CHALLENGE_SECONDS, window.end - self.clock() - _SPARE_SECONDS)
+        patience_seconds = min(LONGEST_CHALLENGE_SECONDS, window.end - self.clock.now() - _SPARE_SECONDS)
         if patience_seconds <= 0:
             return Heard.UNSURE, seen
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 import soterone
+from node_agent.detection.clock import WallClock
 from node_agent.detection.desk import Desk, OwnStanding
 from node_agent.detection.detector import Detector, DetectorParts
 from node_agent.detection.draws import Draws
@@ -81,14 +82,14 @@ class Detection:
             await self.desk.close()
 
     def _detector(self, draws: Draws, epoch_seconds: int) -> Detector:
-        parts = self.parts
+        parts, clock = self.parts, WallClock()
         polling = Polling(
             parts.identity.signer,
             Quorum(parts.chain).domain,
             parts.store.ballots,
             draws,
             lambda node: key.operator if (key := parts.store.node_keys.latest(node)) else None,
-            lambda epoch: time.time() >= Schedule(epoch + 1, epoch_seconds).reveals.start,
+            lambda epoch: clock.now() >= Schedule(epoch + 1, epoch_seconds).reveals.start,
         )
         self.calls.votes = polling
         rounds = Rounds(
@@ -110,6 +111,7 @@ class Detection:
                 draws=draws,
                 sender=DirectSender(parts.chain, parts.identity.signer),
                 epoch_seconds=epoch_seconds,
+                clock=clock,
             )
         )
 

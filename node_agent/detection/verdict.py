@@ -1,9 +1,9 @@
 """From measurements to a verdict on a profile, with margins so wide that no honest node is accused. Pure.
 
 Two things are looked at, the median of each round, in the best round. *Speed-up*: how many times more work all
-lanes did than one lane did right before, which network, machine and steady load move little. *Work*: what all lanes did a second,
-held against the declared speed and the load that the node itself told, so that who delays the yardstick to
-seem parallel, or hides two cores behind many lanes, must own up to a load that it cannot have.
+lanes did than one lane did right before, which network, machine and steady load move little. *Work*: what all
+lanes did a second, held against the declared speed and the load that the node itself told, so that who delays the
+yardstick to seem parallel, or hides two cores behind many lanes, must own up to a load that it cannot have.
 """
 
 from collections.abc import Sequence
