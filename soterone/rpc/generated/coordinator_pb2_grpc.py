@@ -163,6 +163,11 @@ class AgentsStub:
                 request_serializer=coordinator__pb2.UnregisterRequest.SerializeToString,
                 response_deserializer=coordinator__pb2.UnregisterReply.FromString,
                 _registered_method=True)
+        self.RelayToQuorum = channel.unary_unary(
+                '/soterone.v1.Agents/RelayToQuorum',
+                request_serializer=coordinator__pb2.QuorumCall.SerializeToString,
+                response_deserializer=coordinator__pb2.Nothing.FromString,
+                _registered_method=True)
         self.DescribeNodes = channel.unary_unary(
                 '/soterone.v1.Agents/DescribeNodes',
                 request_serializer=coordinator__pb2.NodesRequest.SerializeToString,
@@ -236,6 +241,14 @@ class AgentsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RelayToQuorum(self, request, context):
+        """Pays for a call of the detectors' quorum that anybody may make. Answered once it is certain to be sent; what
+        becomes of it stands on chain. Whoever finds this silent sends the same bytes itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeNodes(self, request, context):
         """Only detectors: how nodes are reached. Held against the chain, which has the hashes of profile and TLS key.
         """
@@ -295,6 +308,11 @@ def add_AgentsServicer_to_server(servicer, server):
                     servicer.Unregister,
                     request_deserializer=coordinator__pb2.UnregisterRequest.FromString,
                     response_serializer=coordinator__pb2.UnregisterReply.SerializeToString,
+            ),
+            'RelayToQuorum': grpc.unary_unary_rpc_method_handler(
+                    servicer.RelayToQuorum,
+                    request_deserializer=coordinator__pb2.QuorumCall.FromString,
+                    response_serializer=coordinator__pb2.Nothing.SerializeToString,
             ),
             'DescribeNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeNodes,
@@ -573,6 +591,33 @@ class Agents:
             '/soterone.v1.Agents/Unregister',
             coordinator__pb2.UnregisterRequest.SerializeToString,
             coordinator__pb2.UnregisterReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RelayToQuorum(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soterone.v1.Agents/RelayToQuorum',
+            coordinator__pb2.QuorumCall.SerializeToString,
+            coordinator__pb2.Nothing.FromString,
             options,
             channel_credentials,
             insecure,

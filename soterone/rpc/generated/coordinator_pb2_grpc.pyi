@@ -79,6 +79,10 @@ class AgentsStub:
     DeliverResult: _grpc.StreamUnaryMultiCallable[_coordinator_pb2.ResultChunk, _coordinator_pb2.ResultReceipt]
     AcknowledgeCleanup: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.CleanupAcknowledgement, _coordinator_pb2.Nothing]
     Unregister: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.UnregisterRequest, _coordinator_pb2.UnregisterReply]
+    RelayToQuorum: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.QuorumCall, _coordinator_pb2.Nothing]
+    """Pays for a call of the detectors' quorum that anybody may make. Answered once it is certain to be sent; what
+    becomes of it stands on chain. Whoever finds this silent sends the same bytes itself.
+    """
     DescribeNodes: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.NodesRequest, _coordinator_pb2.NodesReply]
     """Only detectors: how nodes are reached. Held against the chain, which has the hashes of profile and TLS key."""
 
@@ -99,6 +103,10 @@ class AgentsAsyncStub(AgentsStub):
     DeliverResult: _aio.StreamUnaryMultiCallable[_coordinator_pb2.ResultChunk, _coordinator_pb2.ResultReceipt]  # type: ignore[assignment]
     AcknowledgeCleanup: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.CleanupAcknowledgement, _coordinator_pb2.Nothing]  # type: ignore[assignment]
     Unregister: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.UnregisterRequest, _coordinator_pb2.UnregisterReply]  # type: ignore[assignment]
+    RelayToQuorum: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.QuorumCall, _coordinator_pb2.Nothing]  # type: ignore[assignment]
+    """Pays for a call of the detectors' quorum that anybody may make. Answered once it is certain to be sent; what
+    becomes of it stands on chain. Whoever finds this silent sends the same bytes itself.
+    """
     DescribeNodes: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.NodesRequest, _coordinator_pb2.NodesReply]  # type: ignore[assignment]
     """Only detectors: how nodes are reached. Held against the chain, which has the hashes of profile and TLS key."""
 
@@ -176,6 +184,16 @@ class AgentsServicer(metaclass=_abc_1.ABCMeta):
         request: _coordinator_pb2.UnregisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_coordinator_pb2.UnregisterReply, _abc.Awaitable[_coordinator_pb2.UnregisterReply]]: ...
+
+    @_abc_1.abstractmethod
+    def RelayToQuorum(
+        self,
+        request: _coordinator_pb2.QuorumCall,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coordinator_pb2.Nothing, _abc.Awaitable[_coordinator_pb2.Nothing]]:
+        """Pays for a call of the detectors' quorum that anybody may make. Answered once it is certain to be sent; what
+        becomes of it stands on chain. Whoever finds this silent sends the same bytes itself.
+        """
 
     @_abc_1.abstractmethod
     def DescribeNodes(
