@@ -15,6 +15,7 @@ import structlog
 from node_agent.detection.clock import Clock, WallClock
 from node_agent.detection.draws import Draws
 from node_agent.detection.findings import suspicions
+from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Judgement, Polling
 from node_agent.detection.probing import NodeLine
 from node_agent.detection.reach import Reach, reach_of
@@ -27,7 +28,6 @@ from node_agent.store.node_keys import NodeKey
 from soterone.chain.ballots import Ballot
 from soterone.chain.calls import Call
 from soterone.chain.client import ChainClient
-from soterone.chain.direct_sender import DirectSender
 from soterone.chain.errors import ChainError, RevertedError
 from soterone.chain.quorum import Quorum, QuorumCalls
 from soterone.crypto.certificates import TlsIdentity
@@ -71,7 +71,7 @@ class DetectorParts:
     rounds: Rounds
     polling: Polling
     draws: Draws
-    sender: DirectSender
+    payer: Payer
     epoch_seconds: int
     clock: Clock = field(default_factory=WallClock)
 
@@ -289,11 +289,13 @@ class Detector:
     async def _send(self, call: Call) -> bool:
         """Send a transaction; one that the contract refuses, as when another member was faster, is no error."""
         try:
-            receipt = await self._parts.sender.send(call)
+            await self._parts.payer.send(call)
         except RevertedError as refusal:
             log.info("transaction refused", call=call.description, reason=refusal.sentence)
             return False
-        log.info("transaction mined", call=call.description, gas_used=receipt.gas_used)
+        except grpc.aio.AioRpcError as error:
+            log.warning("transaction not relayed", call=call.description, reason=error.details())
+            return False
         return True
 
     def _schedule(self, epoch: int) -> Schedule:

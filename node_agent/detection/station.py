@@ -14,6 +14,7 @@ from node_agent.detection.clock import WallClock
 from node_agent.detection.desk import Desk, OwnStanding
 from node_agent.detection.detector import Detector, DetectorParts
 from node_agent.detection.draws import Draws
+from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
 from node_agent.detection.rounds import Rounds
 from node_agent.detection.schedule import Schedule
@@ -109,7 +110,12 @@ class Detection:
                 rounds=rounds,
                 polling=polling,
                 draws=draws,
-                sender=DirectSender(parts.chain, parts.identity.signer),
+                payer=Payer(
+                    parts.identity.account,
+                    parts.chain,
+                    DirectSender(parts.chain, parts.identity.signer),
+                    parts.link.agents,
+                ),
                 epoch_seconds=epoch_seconds,
                 clock=clock,
             )

@@ -16,6 +16,7 @@ from fixtures.participants import Node
 
 from node_agent.detection.detector import Detector, DetectorParts
 from node_agent.detection.draws import Draws
+from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
 from node_agent.detection.rounds import Rounds
 from node_agent.detection.schedule import Schedule
@@ -23,7 +24,7 @@ from node_agent.detection.speed import core_speed
 from node_agent.resources import usable_cores
 from node_agent.store import Store
 from node_agent.store.node_keys import NodeKey
-from soterone.chain.calls import CallBuilder
+from soterone.chain.calls import Call, CallBuilder
 from soterone.chain.client import ChainClient
 from soterone.chain.deployment import DEVNET
 from soterone.chain.direct_sender import DirectSender
@@ -96,6 +97,15 @@ class Coordinator:
     """What a coordinator tells detectors of nodes."""
 
     cards: dict[Account, pb.NodeCard] = field(default_factory=dict)
+    court: Court | None = None
+    relayed: int = 0
+
+    async def RelayToQuorum(self, asked: pb.QuorumCall, timeout: float) -> pb.Nothing:  # noqa: N802, ASYNC109
+        assert self.court is not None
+        quorum = self.court.chain.contracts.addresses["DetectorQuorum"]
+        await self.court.payer.send(Call(quorum, asked.data, "relayed"))
+        self.relayed += 1
+        return pb.Nothing()
 
     async def DescribeNodes(self, asked: pb.NodesRequest, timeout: float) -> pb.NodesReply:  # noqa: N802, ASYNC109
         known = (self.cards.get(account(one)) for one in asked.accounts)
@@ -116,10 +126,11 @@ class Town:
     stores: dict[Account, Store] = field(default_factory=dict)
 
     async def settle(self) -> None:
-        """Register and seat the detectors."""
+        """Register and seat the detectors; every other one has coins."""
+        self.coordinator.court = self.court
         for number in range(SEATS):
             node = self.ground.node(Role.DETECTOR)
-            self.court.anvil.rpc("anvil_setBalance", node.account, hex(10**18))
+            self.court.anvil.rpc("anvil_setBalance", node.account, hex(number % 2 * 10**18))
             store = self.stores[node.account] = Store.open(self.folder / f"{number}.sqlite3")
             self.stack.callback(store.close)
             polling = Polling(
@@ -156,7 +167,12 @@ class Town:
             rounds=rounds,
             polling=polling,
             draws=self._draws(),
-            sender=DirectSender(self.court.chain, node.signer),
+            payer=Payer(
+                node.account,
+                self.court.chain,
+                DirectSender(self.court.chain, node.signer),
+                self.coordinator,  # type: ignore[arg-type]
+            ),
             epoch_seconds=EPOCH_SECONDS,
             clock=self.warp,
         )
