@@ -235,7 +235,12 @@ class Town:
 def own_city(tmp_path: Path) -> Iterator[tuple[Anvil, Contracts]]:
     process = Anvil(tmp_path)
     process.start()
-    terms = replace(DEVNET, detector_epoch_seconds=EPOCH_SECONDS, governor=GOVERNOR.account)
+    terms = replace(
+        DEVNET,
+        admin_delay_seconds=1000,
+        detector_epoch_seconds=EPOCH_SECONDS,
+        governor=GOVERNOR.account,
+    )
     yield process, Contracts.of(deploy_contracts(process, terms))
     process.stop()
 

@@ -57,6 +57,28 @@ def test_generation_and_attempt_never_go_back(store: Store) -> None:
     assert store.sessions.session(QUERY) == newer
 
 
+def test_a_store_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sqlite3"
+    Store.open(path).close()
+    with sqlite3.connect(path) as connection:
+        for statement in (
+            "DROP TABLE findings",
+            "DROP TABLE ballots",
+            "ALTER TABLE datasets DROP COLUMN salt",
+            "INSERT INTO approvals VALUES ('kept', 'c', 'h', '{}', 'pending', NULL, 'then')",
+            "PRAGMA user_version = 1",
+        ):
+            connection.execute(statement)
+    connection.close()
+    store = Store.open(path)
+    assert [one.id for one in store.approvals.all()] == ["kept"]
+    store.findings.save(1, NODE, "{}")
+    assert store.findings.get(1, NODE) == "{}"
+    assert store.ballots.of(1, NODE) == []
+    assert store.datasets.all() == []
+    store.close()
+
+
 def test_the_file_is_the_owners_alone_and_of_one_schema(tmp_path: Path) -> None:
     path = tmp_path / "agent.sqlite3"
     Store.open(path).close()
