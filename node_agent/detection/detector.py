@@ -30,6 +30,7 @@ from soterone.chain.calls import Call
 from soterone.chain.client import ChainClient
 from soterone.chain.errors import ChainError, RevertedError
 from soterone.chain.quorum import Quorum, QuorumCalls
+from soterone.chain.records import NodeStatus
 from soterone.crypto.certificates import TlsIdentity
 from soterone.domain.detection import (
     NO_HASH,
@@ -175,6 +176,8 @@ class Detector:
         if seen is None:
             return []
         record = await self._parts.chain.node_of(node)
+        if record.status is not NodeStatus.ACTIVE:
+            return []  # it left meanwhile, and owes nobody an answer
         found = []
         for one in suspicions(seen):
             severity = bench.terms.highest_severity(one.kind)
