@@ -121,7 +121,8 @@ async def test_a_probe_tells_what_the_node_declares_and_how_it_stands(
     assert NodeProfile.model_validate_json(told.profile_json) == SMALL
     assert told.version == pack_version("0.1.0")
     assert list(told.computing) == [b"\7" * 32]
-    assert (told.snapshot.load_1min, told.snapshot.memory_total_bytes) == (0.5, SMALL.memory_bytes)
+    assert told.snapshot.memory_total_bytes == SMALL.memory_bytes
+    assert told.snapshot.load_1min > 0
 
 
 async def test_only_who_was_drawn_is_answered(ground: Ground, node: Node, detector: Node) -> None:
