@@ -19,7 +19,7 @@ async def audit(chain: ChainClient) -> Report:
     """Audit one deployment from its first block to the head. ChainError when the chain cannot be read."""
     history = await read_history(chain)
     registry, lifecycles = replay_registry(history.events), replay_lifecycles(history)
-    scores = replay_scores(history, *await chain.periods(), await chain.feedback_window_seconds())
+    scores = replay_scores(history, *await chain.periods())
     checks = (
         Check("registrations follow each other", len(registry.nodes), tuple(registry.contradictions)),
         await _registry_storage(chain, registry),

@@ -16,10 +16,11 @@ from soterone.chain.events import (
 )
 from soterone.domain.reputation import Severity
 from soterone.domain.reputation_book import (
-    ContradictoryEventError,
     CredibilityUpdate,
     ReputationBook,
     ReputationUpdate,
+    UnknownPenaltyError,
+    UnsettledFeedbackError,
     Update,
 )
 
@@ -60,7 +61,7 @@ class ScoreReplay:
     def _cause(self, event: Event, time: int) -> list[Update] | None:
         try:
             return self._replayed(event, time)
-        except ContradictoryEventError as error:
+        except (UnsettledFeedbackError, UnknownPenaltyError) as error:
             self.contradictions.append(str(error))
             return []
 
@@ -91,11 +92,9 @@ def _emitted(event: Event) -> Update | None:
             return None
 
 
-def replay_scores(
-    history: History, epoch_seconds: int, week_seconds: int, feedback_window_seconds: int | None = None
-) -> ScoreReplay:
+def replay_scores(history: History, epoch_seconds: int, week_seconds: int) -> ScoreReplay:
     """Replay a history through the formula; the periods are the contract's constructor parameters."""
-    replay = ScoreReplay(ReputationBook(epoch_seconds, week_seconds, feedback_window_seconds))
+    replay = ScoreReplay(ReputationBook(epoch_seconds, week_seconds))
     for event in history.events:
         replay.apply(event, history.time_of(event))
     replay.finish()

@@ -144,11 +144,6 @@ class ChainClient:
         (week_seconds,) = await self._read("ReputationLedger", "WEEK_SECONDS")
         return int(epoch_seconds), int(week_seconds)
 
-    async def feedback_window_seconds(self) -> int:
-        """How long after its settlement a query may be rated."""
-        (seconds,) = await self._read("ReputationLedger", "FEEDBACK_WINDOW_SECONDS")
-        return int(seconds)
-
     async def settlement_of(self, query_id: QueryId) -> Settlement:
         """What was observed of a query's participants."""
         settlement = await self._read("ReputationLedger", "settlementOf", hash_bytes(query_id))

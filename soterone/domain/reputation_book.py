@@ -48,35 +48,15 @@ class CredibilityUpdate:
 Update = ReputationUpdate | CredibilityUpdate
 
 
-class ContradictoryEventError(ValueError):
-    """Root of what no honest chain holds."""
-
-
-class UnsettledFeedbackError(ContradictoryEventError):
-    """Feedback about a query or node that was never settled."""
+class UnsettledFeedbackError(ValueError):
+    """Feedback about a query or node that was never settled: no honest chain holds such an event."""
 
     def __init__(self, query_id: QueryId, node: Account) -> None:
         super().__init__(f"feedback for {node} in query {query_id}, which was never settled for that node")
         self.query_id, self.node = query_id, node
 
 
-class LateFeedbackError(ContradictoryEventError):
-    """Feedback after the window that a settlement opens."""
-
-    def __init__(self, query_id: QueryId, late_seconds: int) -> None:
-        super().__init__(f"feedback in query {query_id}, {late_seconds} s after its window had closed")
-        self.query_id, self.late_seconds = query_id, late_seconds
-
-
-class RepeatedFeedbackError(ContradictoryEventError):
-    """A second rating of a node in the same query."""
-
-    def __init__(self, query_id: QueryId, node: Account) -> None:
-        super().__init__(f"a second feedback for {node} in query {query_id}")
-        self.query_id, self.node = query_id, node
-
-
-class UnknownPenaltyError(ContradictoryEventError):
+class UnknownPenaltyError(ValueError):
     """A reversal of what no penalty added, or of what was taken back before."""
 
     def __init__(self, node: Account, added: int, epoch: int) -> None:
@@ -92,18 +72,14 @@ class ReputationBook:
 
     Feed each event once, in chain order, with its block's timestamp (seconds); each call returns the updates that
     the chain must show right after it, in that order. Accounts and ids are compared as given: use one spelling.
-    Without a window no feedback is late.
     """
 
     epoch_seconds: int
     week_seconds: int
-    feedback_window_seconds: int | None = None
     records: dict[Account, Record] = field(default_factory=dict)
     standings: dict[Account, Standing] = field(default_factory=dict)
     _incarnations: dict[Account, int] = field(default_factory=dict)
     _observations: dict[QueryId, dict[Account, int]] = field(default_factory=dict)
-    _settled_at: dict[QueryId, int] = field(default_factory=dict)
-    _rated: set[tuple[QueryId, Account]] = field(default_factory=set)
     _penalties: Counter[tuple[Account, int, int]] = field(default_factory=Counter)
 
     def node_registered(self, node: Account, incarnation: int, timestamp: int) -> list[Update]:
@@ -120,7 +96,6 @@ class ReputationBook:
         """Replay `QuerySettled`; observations in percent, one for each node."""
         epoch = self._epoch(timestamp)
         self._observations[query_id] = dict(zip(nodes, observations, strict=True))
-        self._settled_at[query_id] = timestamp
         return [
             self._write(node, query_id, apply_observation(self.record_of(node), epoch, observed))
             for node, observed in zip(nodes, observations, strict=True)
@@ -138,11 +113,8 @@ class ReputationBook:
 
         Raises:
             UnsettledFeedbackError: the query was not settled for one of the nodes.
-            LateFeedbackError: its window had closed.
-            RepeatedFeedbackError: one of the nodes was rated in it before.
         """
         observed = list(self._observed(query_id, nodes))
-        self._admit(query_id, nodes, timestamp)
         week, epoch = timestamp // self.week_seconds, self._epoch(timestamp)
         standing = self.standings.get(customer, Standing())
         if not feedback_counts(standing, week):
@@ -197,15 +169,6 @@ class ReputationBook:
             if node not in observations:
                 raise UnsettledFeedbackError(query_id, node)
             yield observations[node]
-
-    def _admit(self, query_id: QueryId, nodes: Sequence[Account], timestamp: int) -> None:
-        age_seconds = timestamp - self._settled_at[query_id]
-        if self.feedback_window_seconds is not None and age_seconds > self.feedback_window_seconds:
-            raise LateFeedbackError(query_id, age_seconds - self.feedback_window_seconds)
-        for node in nodes:
-            if (query_id, node) in self._rated:
-                raise RepeatedFeedbackError(query_id, node)
-            self._rated.add((query_id, node))
 
     def _epoch(self, timestamp: int) -> int:
         return timestamp // self.epoch_seconds

@@ -13,8 +13,6 @@ from soterone.domain.reputation import ONE, HalfLife, Record, Severity, Standing
 from soterone.domain.reputation_book import (
     NO_QUERY,
     CredibilityUpdate,
-    LateFeedbackError,
-    RepeatedFeedbackError,
     ReputationBook,
     ReputationUpdate,
     UnknownPenaltyError,
@@ -104,9 +102,7 @@ def test_a_reversal_in_the_same_epoch_undoes_a_penalty_to_the_last_bit(
 ) -> None:
     epoch = record.last_epoch or BORN
     penalised = rep.apply_penalty(record, epoch, severity)
-    heard = any((record.good, record.bad, record.good_this_epoch, record.bad_this_epoch))
-    expected = record if heard or record.born_epoch != epoch else Record()
-    assert rep.take_back(penalised, epoch, penalised.bad - record.bad, epoch) == expected
+    assert rep.take_back(penalised, epoch, penalised.bad - record.bad, epoch) == record
 
 
 @given(records(), st.sampled_from(Severity), st.integers(1, 5_000))
@@ -353,21 +349,3 @@ def test_book_refuses_feedback_without_settlement() -> None:
     book.query_settled(QUERY, [NODE], [100], BORN * DAY)
     with pytest.raises(UnsettledFeedbackError, match="0xB"):
         book.feedback_given(QUERY, CUSTOMER, [OTHER], [90], BORN * DAY)
-
-
-def test_book_refuses_feedback_after_its_window() -> None:
-    book = _book()
-    book.feedback_window_seconds = 14 * DAY
-    settled = BORN * DAY
-    book.query_settled(QUERY, [NODE, OTHER], [100, 100], settled)
-    assert len(book.feedback_given(QUERY, CUSTOMER, [NODE], [90], settled + 14 * DAY)) == 2
-    with pytest.raises(LateFeedbackError, match="1 s after its window"):
-        book.feedback_given(QUERY, CUSTOMER, [OTHER], [90], settled + 14 * DAY + 1)
-
-
-def test_book_refuses_a_second_rating() -> None:
-    book = _book()
-    book.query_settled(QUERY, [NODE], [100], BORN * DAY)
-    book.feedback_given(QUERY, CUSTOMER, [NODE], [90], BORN * DAY)
-    with pytest.raises(RepeatedFeedbackError, match="second feedback for 0xA"):
-        book.feedback_given(QUERY, CUSTOMER, [NODE], [90], BORN * DAY)
