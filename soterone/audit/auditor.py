@@ -1,92 +1,217 @@
-"""The audit: replay what was emitted, then ask the contracts' storage whether it says the same.
+"""The audit: replay what was emitted, repeat every draw and signature, and hold the proven storage and code against it.
 
-It trusts the RPC that it reads from, and says so: anchoring storage by proofs against a second source is not done here.
+Nothing is believed that can be computed. What remains is whether the RPC serves the right chain at all, which only
+somebody else can tell: the report says who confirms the audited block.
 """
 
-from collections.abc import Iterable
-from dataclasses import astuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from soterone.audit.history import History, read_history
-from soterone.audit.lifecycles import LifecycleReplay, replay_lifecycles
-from soterone.audit.registry import RegistryReplay, replay_registry
-from soterone.audit.report import Check, Report
-from soterone.audit.scores import ScoreReplay, replay_scores
+from soterone.audit.anchor import Chosen, choose, confirm
+from soterone.audit.checkpoint import Checkpoint, CheckpointError
+from soterone.audit.comparison import Told, compare_with_coordinator
+from soterone.audit.contents import check_code, check_storage
+from soterone.audit.headers import header_at, headers_at
+from soterone.audit.history import Read, read_history
+from soterone.audit.replay import Periods, Replay
+from soterone.audit.report import Anchor, AnchorKind, Check, Finding, Report, Scope, scoped
+from soterone.audit.sources import check_sources
+from soterone.audit.statements import StatementReader
+from soterone.audit.story import figures_of, steps_of
+from soterone.audit.transactions import read_transactions
+from soterone.audit.visits import Replayed
+from soterone.audit.wallets import ask_wallets
 from soterone.chain.client import ChainClient
-from soterone.chain.records import QueryState
+from soterone.chain.quorum import Quorum
+from soterone.domain.ids import Hash32
+
+_SCORES_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to audit and against what.
+
+    `second` is another RPC of the same chain, `pinned` the hash of the block to audit up to, `checkpoint` where an
+    earlier audit left off, `sources` a checkout to compile, `told` what a coordinator says. `announce` gets a few words
+    a step.
+    """
+
+    scope: Scope = field(default_factory=Scope)
+    second: ChainClient | None = None
+    pinned: Hash32 | None = None
+    checkpoint: Checkpoint | None = None
+    sources: Path | None = None
+    told: Told | None = None
+    announce: Callable[[str], None] = lambda words: None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A finished audit; `checkpoint` to go on from, None when something contradicted."""
+
+    report: Report
+    checkpoint: Checkpoint | None
 
 
 async def audit(chain: ChainClient) -> Report:
-    """Audit one deployment from its first block to the head. ChainError when the chain cannot be read."""
-    history = await read_history(chain)
-    registry, lifecycles = replay_registry(history.events), replay_lifecycles(history)
-    scores = replay_scores(history, *await chain.periods())
-    checks = (
-        Check("registrations follow each other", len(registry.nodes), tuple(registry.contradictions)),
-        await _registry_storage(chain, registry),
-        Check("queries keep the lifecycle", len(lifecycles.queries), tuple(lifecycles.contradictions)),
-        await _query_storage(chain, lifecycles),
-        Check("scores follow the formula", scores.examined, tuple(scores.contradictions)),
-        await _record_storage(chain, scores),
-        await _current_scores(chain, history, scores),
-        await _credibility_storage(chain, scores),
+    """Audit one network from its first block to the head. ChainError when the chain cannot be read."""
+    return (await run_audit(chain, Request())).report
+
+
+async def run_audit(chain: ChainClient, request: Request) -> Audit:
+    """Audit one network; ChainError when the chain cannot be read, CheckpointError when the checkpoint does not fit."""
+    periods = await _periods(chain)
+    chosen = await choose(chain, request.second, request.pinned)
+    replay, first_block = await _beginning(chain, periods, request, chosen)
+    request.announce(f"reading events of blocks {first_block} to {chosen.header.block.number}")
+    read = await read_history(chain, chosen.header, first_block, request.second)
+    request.announce(f"replaying {len(read.history.events)} events")
+    for event in read.history.events:
+        replay.apply(event, read.history.time_of(event))
+    replay.finish()
+    checks = scoped(await _checks(chain, request, chosen, read, replay), request.scope)
+    steps = await steps_of(chain, request.scope, read.history, chain.contracts.start_block)
+    head = chosen.header.block
+    report = Report(
+        chain.contracts.chain_id, first_block, head.number, head.hash, replay.events, len(read.history.events),
+        _anchor(chosen, request.checkpoint), request.scope, checks, steps,
+        figures_of(replay, steps, head.timestamp),
+    )  # fmt: skip
+    return Audit(report, _checkpoint(chain, periods, request, replay, report, chosen))
+
+
+async def _periods(chain: ChainClient) -> Periods:
+    quorum = Quorum(chain)
+    feedback, silent_settle = await chain.feedback_periods()
+    return Periods(
+        *await chain.periods(),
+        feedback,
+        silent_settle,
+        await quorum.epoch_seconds() if quorum.is_deployed else None,
     )
-    head = history.head
-    return Report(chain.contracts.chain_id, head.number, head.hash, len(history.events), checks)
 
 
-async def _registry_storage(chain: ChainClient, replay: RegistryReplay) -> Check:
-    wrong = [
-        f"the registry holds {stored} of {node}, its events give {expected}"
-        for node, expected in replay.nodes.items()
-        if (stored := await chain.node_of(node)) != expected
+async def _beginning(
+    chain: ChainClient, periods: Periods, request: Request, chosen: Chosen
+) -> tuple[Replay, int]:
+    """Return the replay to feed, and from which block on; CheckpointError when the chain left the checkpoint."""
+    checkpoint = request.checkpoint
+    if checkpoint is None:
+        return Replay.new(periods), chain.contracts.start_block
+    checkpoint.check_network(chain.contracts)
+    if checkpoint.periods != periods:
+        raise CheckpointError(
+            "The contracts say other periods than the checkpoint: audit from the beginning."
+        )
+    if checkpoint.block.number > chosen.header.block.number:
+        raise CheckpointError(
+            f"The checkpoint is of block {checkpoint.block.number}, after block {chosen.header.block.number} that is "
+            "to be audited: use a later block, or leave the checkpoint out."
+        )
+    known = (await header_at(chain, checkpoint.block.number)).block
+    if known.hash != checkpoint.block.hash:
+        raise CheckpointError(
+            f"The chain was reorganised below the checkpoint, or the RPC lies: block {known.number} is {known.hash}, "
+            f"the checkpoint has {checkpoint.block.hash}. Audit from the beginning."
+        )
+    return checkpoint.replay(), checkpoint.block.number + 1
+
+
+async def _checks(
+    chain: ChainClient, request: Request, chosen: Chosen, read: Read, replay: Replay
+) -> Sequence[Check]:
+    lifecycles, scores, registry = replay.lifecycles, replay.scores, replay.registry
+    request.announce("checking draws, transactions, storage and code")
+    checks = [
+        await _sources_agree(chain, request, chosen, read),
+        Check("registrations follow each other", len(registry.nodes), tuple(registry.findings)),
+        Check("queries keep the lifecycle", len(lifecycles.queries), tuple(lifecycles.findings)),
+        Check("scores follow the formula", scores.examined, tuple(scores.findings)),
+        await _draws(chain, replay),
+        *await _statements(chain, read, replay),
+        await check_storage(chain, chosen.header, replay),
+        await check_code(chain, chosen.header, replay),
+        await _current_scores(chain, chosen, replay),
     ]
-    return Check("the registry holds what was announced", len(replay.nodes), tuple(wrong))
+    if replay.quorum:
+        found = tuple(replay.quorum.findings)
+        checks.append(Check("detectors judged by the rules", replay.quorum.examined, found))
+    if request.sources:
+        request.announce("compiling the sources")
+        checks.append(await check_sources(chain, request.sources))
+    if request.told:
+        checks.append(await compare_with_coordinator(chain, request.told, replay, chosen.header.block))
+    return checks
 
 
-async def _query_storage(chain: ChainClient, replay: LifecycleReplay) -> Check:
-    wrong = []
-    for query_id, expected in replay.queries.items():
-        state = await chain.status_of(query_id)
-        announced = QueryState(expected.status, expected.generation, expected.time)
-        if state != announced:
-            wrong.append(f"query {query_id} is {state} on chain, its events give {announced}")
-        if await chain.commitment_of(query_id) != expected.opening.commitment():
-            wrong.append(
-                f"query {query_id} commits to other participants, terms or result than were announced"
-            )
-    return Check("the query ledger holds what was announced", len(replay.queries), tuple(wrong))
+async def _sources_agree(chain: ChainClient, request: Request, chosen: Chosen, read: Read) -> Check:
+    """Every header was hashed anew when it was read; what a second RPC is asked besides is named here."""
+    headers = list(read.history.headers.values())
+    findings = [*chosen.findings, *read.findings]
+    if request.second:
+        if request.checkpoint:
+            headers.append(await header_at(chain, request.checkpoint.block.number))
+        findings += await confirm(request.second, headers)
+    note = "" if request.second else "no second RPC was asked"
+    return Check("logs and headers fit together", len(read.history.events), tuple(findings), note)
 
 
-async def _record_storage(chain: ChainClient, replay: ScoreReplay) -> Check:
-    wrong = [
-        f"the record of {node} is {stored}, the formula gives {astuple(expected)}"
-        for node, expected in replay.book.records.items()
-        if (stored := await chain.record_of(node)) != astuple(expected)
-    ]
-    return Check("the reputation ledger holds what was computed", len(replay.book.records), tuple(wrong))
+async def _draws(chain: ChainClient, replay: Replay) -> Check:
+    head = (await chain.head()).number
+    known = sorted(number for number in replay.seed_blocks() if 0 < number <= head)
+    blocks = {number: header.block for number, header in (await headers_at(chain, known)).items()}
+    findings = (*replay.check_draws(blocks), *replay.check_seeds(blocks))
+    drawn = len(replay.lifecycles.replacements) + len(replay.quorum.seeds if replay.quorum else ())
+    return Check("draws repeat from their seeds", drawn, findings)
 
 
-async def _current_scores(chain: ChainClient, history: History, replay: ScoreReplay) -> Check:
-    """Scores decay with the chain's time; a block that opens a new epoch meanwhile is no contradiction."""
-    nodes = list(replay.book.records)
-    shown = await chain.scores_of(nodes)
-    now = (await chain.head()).timestamp
-    wrong = [
-        f"{node} shows {score / 1e9:.9f}, the formula gives {replay.book.score_of(node, now) / 1e9:.9f}"
-        for node, score in zip(nodes, shown, strict=True)
-        if score not in (replay.book.score_of(node, time) for time in _times(history, now))
-    ]
-    return Check("today's scores are the records' decayed", len(nodes), tuple(wrong))
+async def _statements(chain: ChainClient, read: Read, replay: Replay) -> tuple[Check, Check]:
+    """Read every transaction with an event, and compare what it says."""
+    groups = list(read.history.by_transaction())
+    found = await read_transactions(chain, [position.transaction_hash for position, _ in groups])
+    reader = StatementReader(Replayed(chain.contracts, replay.registry, replay.lifecycles, replay.quorum))
+    for position, events in groups:
+        reader.apply(found[position.transaction_hash], events, read.history.time_of(events[0]))
+    tally = reader.tally
+    answers = await ask_wallets(chain, tally.wallets)
+    notes = [f"{reader.passed_on} transactions went through other contracts"] if reader.passed_on else []
+    notes += [f"{answers.unknown} wallets could not be asked"] if answers.unknown else []
+    findings = (*tally.findings, *answers.findings)
+    return (
+        Check("events say what was signed and sent", tally.signatures, findings, "; ".join(notes)),
+        Check("results are the hash of their shares", tally.results),
+    )
 
 
-def _times(history: History, now: int) -> Iterable[int]:
-    return range(history.head.timestamp, now + 1)
+async def _current_scores(chain: ChainClient, chosen: Chosen, replay: Replay) -> Check:
+    """What the contract's view shows at the audited block, decayed to its time."""
+    nodes, now, book = list(replay.scores.book.records), chosen.header.block, replay.scores.book
+    findings: list[Finding] = []
+    for start in range(0, len(nodes), _SCORES_AT_ONCE):
+        wanted = nodes[start : start + _SCORES_AT_ONCE]
+        shown = await chain.scores_of(wanted, now.number)
+        for node, score in zip(wanted, shown, strict=True):
+            expected = book.score_of(node, now.timestamp)
+            if score != expected:
+                sentence = f"{node} shows {score / 1e9:.9f}, the formula gives {expected / 1e9:.9f}"
+                findings.append(Finding(sentence, (node,)))
+    return Check("today's scores are the records' decayed", len(nodes), tuple(findings))
 
 
-async def _credibility_storage(chain: ChainClient, replay: ScoreReplay) -> Check:
-    wrong = [
-        f"the credibility of {customer} is {stored}, the formula gives {standing.credibility}"
-        for customer, standing in replay.book.standings.items()
-        if (stored := await chain.credibility_of(customer)) != standing.credibility
-    ]
-    return Check("credibility follows the formula", len(replay.book.standings), tuple(wrong))
+def _anchor(chosen: Chosen, checkpoint: Checkpoint | None) -> Anchor:
+    if chosen.anchor.block is None and checkpoint and checkpoint.anchored:
+        return Anchor(AnchorKind.CHECKPOINT, checkpoint.block.number)
+    return chosen.anchor
+
+
+def _checkpoint(
+    chain: ChainClient, periods: Periods, request: Request, replay: Replay, report: Report, chosen: Chosen
+) -> Checkpoint | None:
+    """Return where to go on; an audit of one node or query says nothing about the others' findings, so that it keeps
+    none."""
+    if not report.ok or not request.scope.everything:
+        return None
+    ref = chosen.header.block.ref
+    return Checkpoint.of(replay, chain.contracts, periods, ref, anchored=report.anchored)

@@ -1,54 +1,134 @@
-"""The events of a chain with the times of their blocks, read in bounded ranges."""
+"""The events of a chain with the headers of their blocks, read in bounded ranges, and compared with a second source."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from soterone.audit.headers import Header, headers_at
+from soterone.audit.report import Finding
+from soterone.chain.bloom import bloom_of
 from soterone.chain.client import ChainClient
-from soterone.chain.errors import ChainError
-from soterone.chain.events import Event
-from soterone.chain.records import Block
+from soterone.chain.errors import ChainError, RpcError
+from soterone.chain.events import Event, LogPosition, RawLog
+from soterone.domain.ids import Hash32, hash32
 
 RANGE_BLOCKS = 2_000
-BATCH_BLOCKS = 200
+_SHOWN_DIFFERENCES = 20
 
 
 class ReorganisedError(ChainError):
     """The chain changed while it was read."""
 
     def __init__(self) -> None:
-        super().__init__("the chain was reorganised while it was read: run the audit again")
+        super().__init__("The chain was reorganised while it was read: run the audit again.")
+
+
+class DamagedLogsError(ChainError):
+    """The RPC gave logs that no contract could have emitted."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"The chain's RPC gives logs that do not fit their topics ({problem}): use another RPC."
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Every event of the contracts up to `head`, in order; `times` are block timestamps (s) by height."""
+    """The events of the contracts from `first_block` up to `head`, in order; `headers` by height, those of all blocks
+    with events at least."""
 
-    head: Block
+    first_block: int
+    head: Header
     events: tuple[Event, ...]
-    times: Mapping[int, int]
+    headers: Mapping[int, Header]
 
     def time_of(self, event: Event) -> int:
         """Return the timestamp of an event's block, in seconds since 1970."""
-        return self.times[event.position.block_number]
+        return self.headers[event.position.block_number].block.timestamp
+
+    def by_transaction(self) -> Iterator[tuple[LogPosition, tuple[Event, ...]]]:
+        """Yield the events of each transaction, with the position of its first."""
+        for _, group in groupby(self.events, key=lambda one: one.position.transaction_hash):
+            events = tuple(group)
+            yield events[0].position, events
 
 
-async def read_history(chain: ChainClient) -> History:
-    """Read everything since the deployment; ReorganisedError when blocks changed meanwhile."""
-    head = await chain.head()
-    events: list[Event] = []
-    for first in range(chain.contracts.start_block, head.number + 1, RANGE_BLOCKS):
-        events += await chain.events_between(first, min(first + RANGE_BLOCKS - 1, head.number))
-    blocks = await _blocks(chain, sorted({event.position.block_number for event in events}))
-    if any(blocks[event.position.block_number].hash != event.position.block_hash for event in events):
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A history, and what its sources contradict each other or their headers in."""
+
+    history: History
+    findings: tuple[Finding, ...]
+
+
+async def read_history(
+    chain: ChainClient, head: Header, first_block: int, second: ChainClient | None = None
+) -> Read:
+    """Read every event from `first_block` up to `head`; `second` is asked for the same.
+
+    Errors: ReorganisedError when blocks changed meanwhile, ForgedHeaderError, DamagedLogsError.
+    """
+    logs = await _logs(chain, first_block, head.block.number)
+    try:
+        events = chain.decoded(logs)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedLogsError(str(error)) from error
+    heights = sorted({event.position.block_number for event in events})
+    headers = await headers_at(chain, heights)
+    if any(headers[one.position.block_number].block.hash != one.position.block_hash for one in events):
         raise ReorganisedError
-    return History(head, tuple(events), {number: block.timestamp for number, block in blocks.items()})
+    findings = list(_unannounced(logs, headers))
+    if second is not None:
+        others = await _logs(second, first_block, head.block.number)
+        findings += _differences(chain, logs, second, others)
+    return Read(History(first_block, head, events, headers), tuple(findings))
 
 
-async def _blocks(chain: ChainClient, numbers: list[int]) -> dict[int, Block]:
-    found: dict[int, Block] = {}
-    for start in range(0, len(numbers), BATCH_BLOCKS):
-        for block in await chain.blocks(numbers[start : start + BATCH_BLOCKS]):
-            if block is None:
-                raise ReorganisedError
-            found[block.number] = block
-    return found
+async def _logs(chain: ChainClient, first: int, last: int) -> list[RawLog]:
+    """Read a range, in halves wherever the node finds it too large."""
+    logs: list[RawLog] = []
+    size = RANGE_BLOCKS
+    while first <= last:
+        end = min(first + size - 1, last)
+        try:
+            logs += await chain.logs_between(first, end)
+        except RpcError:
+            if end == first:
+                raise
+            size = (end - first + 1) // 2
+        else:
+            first = end + 1
+    return logs
+
+
+def _unannounced(logs: Sequence[RawLog], headers: Mapping[int, Header]) -> Iterator[Finding]:
+    """Complain of blocks whose header, by its Bloom filter, knows less than the RPC tells of it."""
+    for number, group in groupby(logs, key=lambda log: int(log["blockNumber"], 16)):
+        bloom = headers[number].block.logs_bloom if number in headers else 0
+        if bloom and bloom_of(group) & ~bloom:
+            yield Finding(f"the RPC shows logs of block {number} that the block's header does not announce")
+
+
+def _differences(
+    chain: ChainClient, logs: Iterable[RawLog], second: ChainClient, others: Iterable[RawLog]
+) -> Iterator[Finding]:
+    left, right = Counter(map(_identity, logs)), Counter(map(_identity, others))
+    for one, other, only in ((chain, second, left - right), (second, chain, right - left)):
+        for block, transaction, index, *_ in sorted(only)[:_SHOWN_DIFFERENCES]:
+            yield Finding(
+                f"{one.rpc.endpoint} shows log {index} of block {block} (transaction {transaction}) otherwise than "
+                f"{other.rpc.endpoint}, or alone"
+            )
+
+
+def _identity(log: RawLog) -> tuple[int, Hash32, int, Hash32, str, tuple[str, ...], str]:
+    return (
+        int(log["blockNumber"], 16),
+        hash32(log["transactionHash"]),
+        int(log["logIndex"], 16),
+        hash32(log["blockHash"]),
+        log["address"].lower(),
+        tuple(log["topics"]),
+        log["data"],
+    )

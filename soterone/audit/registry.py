@@ -1,11 +1,12 @@
 """The node registry as its events tell it. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from soterone.audit.report import Finding
+from soterone.audit.trail import Trail, note, value_at
 from soterone.chain.events import Event, NodeRegistered, NodeSuspended, NodeUnregistered, NodeUpdated
 from soterone.chain.records import NodeRecord, NodeStatus
 from soterone.domain.ids import Account, Hash32, hash32, hash_bytes
@@ -16,11 +17,15 @@ _GONE = hash32(bytes(32))
 
 @dataclass(slots=True)
 class RegistryReplay:
-    """Nodes by account, and what no honest registry would have emitted."""
+    """Nodes by account, and what no honest registry would have emitted. `touched` are the nodes that changed since the
+    replay began, `profile_versions` those declared last."""
 
     nodes: dict[Account, NodeRecord] = field(default_factory=dict)
     suspended: set[Account] = field(default_factory=set)
-    contradictions: list[str] = field(default_factory=list)
+    profile_versions: dict[Account, int] = field(default_factory=dict)
+    trail: Trail[Account, NodeRecord] = field(default_factory=dict)
+    touched: set[Account] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
 
     def apply(self, event: Event) -> None:
         """Take in the next event; others than the registry's are passed over."""
@@ -28,62 +33,93 @@ class RegistryReplay:
             case NodeRegistered():
                 self._register(event)
             case NodeUpdated():
-                commitment = commit(event.tls_key_hash, event.profile_hash, event.profile_version)
-                self._change(
-                    event.node, roles=Role(event.roles), version=event.version, commitment=commitment
-                )
+                self._update(event)
             case NodeUnregistered():
-                self._change(event.node, roles=Role(0), version=0, status=NodeStatus.GONE, commitment=_GONE)
+                self._unregister(event)
             case NodeSuspended():
                 self._suspend(event)
+
+    def operator_of(self, node: Account) -> Account | None:
+        """Return who operates a node now, also after it left; None when it never registered."""
+        record = self.nodes.get(node)
+        return record.operator if record else None
+
+    def is_eligible(self, node: Account, role: Role) -> bool:
+        """Whether a node may be given work in a role now."""
+        record = self.nodes.get(node)
+        return record is not None and record.status is NodeStatus.ACTIVE and bool(record.roles & role)
+
+    def node_at(self, node: Account, block: int) -> NodeRecord | None:
+        """Return a node as it was after a block that the trail reaches back to."""
+        return value_at(self.trail, node, block)
 
     def _register(self, event: NodeRegistered) -> None:
         before = self.nodes.get(event.node)
         expected = before.incarnation + 1 if before else 1
         if event.incarnation != expected or (before and before.status is not NodeStatus.GONE):
-            self.contradictions.append(
-                f"{event.node} registered out of turn as incarnation {event.incarnation}"
-            )
+            self._complain(event.node, f"registered out of turn as incarnation {event.incarnation}")
+        elif event.node in self.suspended:
+            self._complain(event.node, "registered while it was suspended")
         commitment = commit(event.tls_key_hash, event.profile_hash, 1)
-        self.nodes[event.node] = NodeRecord(
-            event.operator,
-            Role(event.roles),
-            event.version,
-            self._status(event.node),
-            event.incarnation,
-            commitment,
+        status = NodeStatus.SUSPENDED if event.node in self.suspended else NodeStatus.ACTIVE
+        self.profile_versions[event.node] = 1
+        self._write(
+            event,
+            event.node,
+            NodeRecord(
+                event.operator, Role(event.roles), event.version, status, event.incarnation, commitment
+            ),
         )
+
+    def _update(self, event: NodeUpdated) -> None:
+        before = self._present(event.node)
+        if before is None:
+            return
+        if event.profile_version != self.profile_versions[event.node] + 1:
+            self._complain(event.node, f"jumped to version {event.profile_version} of its profile")
+        self.profile_versions[event.node] = event.profile_version
+        commitment = commit(event.tls_key_hash, event.profile_hash, event.profile_version)
+        changed = replace(before, roles=Role(event.roles), version=event.version, commitment=commitment)
+        self._write(event, event.node, changed)
+
+    def _unregister(self, event: NodeUnregistered) -> None:
+        before = self._present(event.node)
+        if before is None:
+            return
+        if event.incarnation != before.incarnation:
+            self._complain(event.node, f"left as incarnation {event.incarnation}")
+        left = replace(before, roles=Role(0), version=0, status=NodeStatus.GONE, commitment=_GONE)
+        self._write(event, event.node, left)
 
     def _suspend(self, event: NodeSuspended) -> None:
         """A suspension outlives the node's leaving and counts for its next incarnation too."""
         before = self.nodes.get(event.node)
         if before is None or (event.node in self.suspended) == event.suspended:
-            self.contradictions.append(f"{event.node} was suspended or readmitted out of turn")
+            self._complain(event.node, "was suspended or readmitted out of turn")
             return
         self.suspended ^= {event.node}
         if before.status is not NodeStatus.GONE:
-            self.nodes[event.node] = replace(before, status=self._status(event.node))
+            status = NodeStatus.SUSPENDED if event.suspended else NodeStatus.ACTIVE
+            before = replace(before, status=status)
+        self._write(event, event.node, before)
 
-    def _status(self, node: Account) -> NodeStatus:
-        return NodeStatus.SUSPENDED if node in self.suspended else NodeStatus.ACTIVE
-
-    def _change(self, node: Account, **changes: object) -> None:
+    def _present(self, node: Account) -> NodeRecord | None:
         before = self.nodes.get(node)
         if before is None or before.status is NodeStatus.GONE:
-            self.contradictions.append(f"{node} changed without being registered")
-            return
-        self.nodes[node] = replace(before, **changes)  # type: ignore[arg-type]
+            self._complain(node, "changed without being registered")
+            return None
+        return before
+
+    def _write(self, event: Event, node: Account, record: NodeRecord) -> None:
+        self.nodes[node] = record
+        self.touched.add(node)
+        note(self.trail, node, event.position.block_number, record)
+
+    def _complain(self, node: Account, what: str) -> None:
+        self.findings.append(Finding(f"{node} {what}", (node,)))
 
 
 def commit(tls_key_hash: Hash32, profile_hash: Hash32, profile_version: int) -> Hash32:
     """Return keccak256(abi.encode(tlsKeyHash, profileHash, profileVersion))."""
     values = [hash_bytes(tls_key_hash), hash_bytes(profile_hash), profile_version]
     return hash32(keccak(encode(["bytes32", "bytes32", "uint32"], values)))
-
-
-def replay_registry(events: Iterable[Event]) -> RegistryReplay:
-    """Replay a chain's events."""
-    replay = RegistryReplay()
-    for event in events:
-        replay.apply(event)
-    return replay

@@ -22,7 +22,7 @@ from soterone.chain.errors import (
     UnknownBlockError,
     WrongChainError,
 )
-from soterone.chain.events import Event, QueryDispatched, decode
+from soterone.chain.events import Event, LogPosition, QueryDispatched, RawLog, decode
 from soterone.chain.json_rpc import JsonRpc
 from soterone.chain.records import (
     Block,
@@ -144,17 +144,31 @@ class ChainClient:
         (week_seconds,) = await self._read("ReputationLedger", "WEEK_SECONDS")
         return int(epoch_seconds), int(week_seconds)
 
+    async def feedback_periods(self) -> tuple[int, int]:
+        """How long feedback is open after a settlement, and how long the coordinator may keep silent before anybody
+        settles, in seconds: constructor parameters."""
+        (feedback_seconds,) = await self._read("ReputationLedger", "FEEDBACK_WINDOW_SECONDS")
+        (silent_settle_seconds,) = await self._read("ReputationLedger", "SILENT_SETTLE_SECONDS")
+        return int(feedback_seconds), int(silent_settle_seconds)
+
     async def settlement_of(self, query_id: QueryId) -> Settlement:
         """What was observed of a query's participants."""
         settlement = await self._read("ReputationLedger", "settlementOf", hash_bytes(query_id))
         return Settlement(*settlement)
 
-    async def is_valid_signature(self, account: Account, digest: bytes, signature: bytes) -> bool:
-        """Ask a wallet contract (ERC-1271); False for accounts without code and for anything but its magic value."""
+    async def is_valid_signature(
+        self, account: Account, digest: bytes, signature: bytes, block_number: int | None = None
+    ) -> bool:
+        """Ask a wallet contract (ERC-1271); False for accounts without code and for anything but its magic value.
+        RpcError only where a block is named."""
         data = _ERC1271_SELECTOR + encode(["bytes32", "bytes"], [digest, signature])
         try:
-            answer = await self._call(account, data)
-        except (RevertedError, RpcError):
+            answer = await self._call(account, data, block_number)
+        except RevertedError:
+            return False
+        except RpcError:
+            if block_number is not None:
+                raise
             return False
         return len(answer) == 32 and answer == _ERC1271_SELECTOR.ljust(32, b"\0")
 
@@ -192,8 +206,13 @@ class ChainClient:
     async def events_between(self, first: int, last: int) -> tuple[Event, ...]:
         """The contracts' events of an inclusive range of heights, in order; RpcError when the range is too large
         for the node. A reorganisation meanwhile may mix branches: compare block hashes afterwards."""
-        logs = await self.rpc.call("eth_getLogs", self._filter(fromBlock=hex(first), toBlock=hex(last)))
-        return self._decoded(logs)
+        return self.decoded(await self.logs_between(first, last))
+
+    async def logs_between(self, first: int, last: int) -> list[RawLog]:
+        """`events_between`, as the node gives them."""
+        span = self._filter(fromBlock=hex(first), toBlock=hex(last))
+        logs: list[RawLog] = await self.rpc.call("eth_getLogs", span)
+        return logs
 
     async def events_of_query(self, query_id: QueryId, last_block: int) -> tuple[Event, ...]:
         """The QueryLedger's events of a query up to a block, in order, from its dispatch on; empty when it has none.
@@ -210,18 +229,23 @@ class ChainClient:
                 "fromBlock": hex(first),
                 "toBlock": hex(last),
             }
-            found = (*self._decoded(await self.rpc.call("eth_getLogs", span)), *found)
+            found = (*self.decoded(await self.rpc.call("eth_getLogs", span)), *found)
             last = first - 1
         return found
 
     async def events_about(
         self, subjects: Sequence[Account | QueryId], first: int, last: int
     ) -> tuple[Event, ...]:
-        """The contracts' events of an inclusive range of heights whose first indexed argument is one of `subjects`, in
-        order; RpcError when the range is too large for the node."""
-        topics = [None, [f"0x{subject[2:].lower():0>64}" for subject in subjects]]
-        span = self._filter(fromBlock=hex(first), toBlock=hex(last)) | {"topics": topics}
-        return self._decoded(await self.rpc.call("eth_getLogs", span))
+        """The contracts' events of an inclusive range of heights that bear one of `subjects` as an indexed argument, in
+        order; empty when the range is. RpcError when it is too large for the node."""
+        wanted = [f"0x{subject[2:].lower():0>64}" for subject in subjects]
+        found: dict[LogPosition, Event] = {}
+        for place in (1, 2, 3) if first <= last and wanted else ():
+            topics = [None] * place + [wanted]
+            span = {**self._filter(fromBlock=hex(first), toBlock=hex(last)), "topics": topics}
+            events = self.decoded(await self.rpc.call("eth_getLogs", span))
+            found.update((one.position, one) for one in events)
+        return tuple(found[position] for position in sorted(found))
 
     # Accounts and transactions
 
@@ -269,7 +293,7 @@ class ChainClient:
 
     def events_in(self, receipt: Receipt) -> tuple[Event, ...]:
         """The contracts' events of a receipt."""
-        return self._decoded(receipt.logs)
+        return self.decoded(receipt.logs)
 
     def _logs_request(self, block: Block) -> tuple[str, tuple[Any, ...]]:
         if self._announced(block):
@@ -283,16 +307,17 @@ class ChainClient:
         if answer is None:
             raise UnknownBlockError(block.hash)
         if not self._announced(block):
-            return self._decoded(answer)
+            return self.decoded(answer)
         logs = [log for receipt in answer for log in receipt["logs"]]
         if block.logs_bloom & ~bloom_of(logs):
             raise OmittedLogsError(block.number)
-        return self._decoded(logs)
+        return self.decoded(logs)
 
     def _filter(self, **span: str) -> dict[str, Any]:
         return {"address": list(self.contracts.addresses.values()), **span}
 
-    def _decoded(self, logs: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
+    def decoded(self, logs: Sequence[RawLog]) -> tuple[Event, ...]:
+        """The events among logs that the contracts emitted, in order; ValueError when one does not fit its topic."""
         ours = [log for log in logs if log["address"].lower() in self._names]
         events = [decode(log, self.contracts.chain_id) for log in ours]
         return tuple(sorted((one for one in events if one is not None), key=lambda one: one.position))

@@ -158,7 +158,7 @@ async def read_history(chain: ChainClient, node: Account, limit: int) -> tuple[S
 async def _events(chain: ChainClient, node: Account, first: int, last: int) -> list[Event]:
     own = await chain.events_about([node], first, last)
     queries = sorted({one.query_id for one in own if isinstance(one, ReputationUpdated)} - {NO_QUERY})
-    judgements = await chain.events_about(queries, first, last) if queries else ()
+    judgements = await chain.events_about(queries, first, last)
     return [one for one in (*own, *judgements) if isinstance(one, (*STEPS, *CLAIMS, *JUDGEMENTS))]
 
 

@@ -1,60 +1,171 @@
-"""`soter audit`: check everything that the chain shows, trusting nobody but the RPC asked."""
+"""`soter audit`: check everything that the chain shows, trusting nobody."""
 
 import asyncio
-from dataclasses import asdict
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from soterone.audit.auditor import audit as run_audit
-from soterone.audit.report import Report
+from soterone.audit.auditor import Audit, Request, run_audit
+from soterone.audit.checkpoint import load, own_key, public_key_of, save
+from soterone.audit.comparison import Told, ask
+from soterone.audit.page import as_html
+from soterone.audit.report import Report, Scope
+from soterone.audit.text import as_document, as_lines
 from soterone.chain.client import ChainClient
 from soterone.chain.deployment import Deployment, DeploymentError
 from soterone.chain.errors import ChainError, ChainUnreachableError
+from soterone.chain.json_rpc import JsonRpc
 from soterone.chain.records import Contracts
-from soterone.cli.output import JsonFlag, console, plain, print_json, print_table
+from soterone.cli.home import Home
+from soterone.cli.output import JsonFlag, console, errors, plain, print_json
 from soterone.client.errors import ClientError, Unreachable
+from soterone.client.transport import Transport
+from soterone.crypto.accounts import account
+from soterone.domain.ids import hash32, query_id
+
+_TIMEOUT_SECONDS = 120.0
+_KEY_FILE = "audit.key"
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the chain is read: RPC addresses, and the file that says where the contracts stand."""
+
+    rpc: str
+    deployment: Path | None
+    second_rpc: str | None = None
 
 
 def audit(
-    rpc: Annotated[str, typer.Option(help="The RPC address of a chain node.")],
-    deployment: Annotated[Path, typer.Option(help="Where the contracts stand: deployments/<chain id>.json.")],
+    rpc: Annotated[
+        str | None, typer.Option(help="A chain node's RPC; that of `soter login` by default.")
+    ] = None,
+    deployment: Annotated[
+        Path | None, typer.Option(help="Where the contracts stand; deployments/<chain id>.json by default.")
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="Tell of this query alone.")] = None,
+    node: Annotated[str | None, typer.Option(help="Tell of this node alone.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Tell of everything, as without options.")
+    ] = False,
+    second_rpc: Annotated[str | None, typer.Option(help="Another RPC that must show the same chain.")] = None,
+    block_hash: Annotated[str | None, typer.Option(help="Audit up to the block with this hash.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this file, if it is there, and write it anew when all agrees."),
+    ] = None,
+    trust_checkpoint: Annotated[
+        list[str] | None, typer.Option(help="The key of another auditor whose checkpoint you believe.")
+    ] = None,
+    sources: Annotated[
+        Path | None, typer.Option(help="Compile the contracts of this checkout and compare their code.")
+    ] = None,
+    coordinator: Annotated[str | None, typer.Option(help="Compare with what this coordinator tells.")] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="The coordinator's certificate authority.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML page, too.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Rebuild every node, lifecycle and score from the chain's events and compare; exit status 1 on a contradiction."""
-    report = audit_chain(rpc, deployment)
-    if as_json:
-        print_json({**asdict(report), "ok": report.ok})
-    else:
-        _print(report)
+    """Rebuild every lifecycle and every score from the chain's events, prove the contracts' storage, and name every
+    contradiction; exit status 1 when there is one."""
+    places = Places(rpc or Home.current().network.rpc, deployment, second_rpc)
+    request = Request(
+        scope=_scope(query, node, everything),
+        pinned=_parsed(hash32, block_hash, "--block-hash") if block_hash else None,
+        sources=sources,
+        told=_told(coordinator, ca_file) if coordinator else None,
+    )
+    report = _audited(places, request, checkpoint, frozenset(trust_checkpoint or ())).report
+    if html:
+        html.write_text(as_html(report))
+    _show(report, as_json)
     if not report.ok:
         raise typer.Exit(1)
 
 
-def audit_chain(rpc: str, deployment: Path) -> Report:
-    """Audit the contracts of a deployment file; ClientError or Unreachable when that cannot be done."""
+def _audited(places: Places, request: Request, checkpoint: Path | None, trusted: frozenset[str]) -> Audit:
+    """Run the audit from and to a checkpoint; ClientError or Unreachable when that cannot be done."""
     try:
-        contracts = Contracts.of(Deployment.load(deployment))
-        return asyncio.run(_audit(rpc, contracts))
+        key = own_key(Home.current().folder / _KEY_FILE) if checkpoint else None
+        if checkpoint and key and checkpoint.exists():
+            request = replace(request, checkpoint=load(checkpoint, trusted | {public_key_of(key)}))
+        with errors.status("reading the chain") as status:
+            announced = replace(request, announce=status.update)
+            finished = asyncio.run(_run(places, announced))
+        if checkpoint and key and finished.checkpoint:
+            save(finished.checkpoint, checkpoint, key)
     except ChainUnreachableError as error:
         raise Unreachable(str(error)) from error
     except (ChainError, DeploymentError) as error:
         raise ClientError(str(error)) from error
+    return finished
 
 
-async def _audit(rpc: str, contracts: Contracts) -> Report:
-    async with await ChainClient.connect(rpc, contracts) as chain:
-        return await run_audit(chain)
+async def _run(places: Places, request: Request) -> Audit:
+    async with AsyncExitStack() as stack:
+        contracts = await _contracts(places)
+        chain = await _connected(stack, places.rpc, contracts)
+        if places.second_rpc:
+            request = replace(request, second=await _connected(stack, places.second_rpc, contracts))
+        return await run_audit(chain, request)
 
 
-def _print(report: Report) -> None:
-    rows = [("✓" if check.ok else "✗", check.name, str(check.examined)) for check in report.checks]
-    title = f"Audit of chain {report.chain_id} up to block {report.last_block}, {report.events} events"
-    print_table(title, ("", "check", "examined"), rows)
-    for check in report.checks:
-        for contradiction in check.contradictions:
-            console.print(f"[red]✗[/red] {plain(contradiction)}", highlight=False, soft_wrap=True)
-    console.print(
-        "[green]everything agrees[/green]" if report.ok else "[red]the chain contradicts itself[/red]"
+async def _connected(stack: AsyncExitStack, rpc: str, contracts: Contracts) -> ChainClient:
+    connecting = ChainClient.connect(rpc, contracts, timeout_seconds=_TIMEOUT_SECONDS)
+    return await stack.enter_async_context(await connecting)
+
+
+async def _contracts(places: Places) -> Contracts:
+    if places.deployment:
+        return Contracts.of(Deployment.load(places.deployment))
+    rpc = JsonRpc(places.rpc)
+    try:
+        chain_id = int(await rpc.call("eth_chainId"), 16)
+    finally:
+        await rpc.close()
+    return Contracts.of(Deployment.load(Path("deployments") / f"{chain_id}.json"))
+
+
+def _told(coordinator: str, ca_file: Path | None) -> Told:
+    """Ask a coordinator, as the customer when `soter login` was at the same one."""
+    try:
+        network, token = Home.current().network, Home.current().token
+    except ClientError:
+        network, token = None, None
+    known = network is not None and network.coordinator.rstrip("/") == coordinator.rstrip("/")
+    transport = Transport(coordinator, ca_file or (network.ca_file if network and known else None))
+    transport.token = token if known else None
+    try:
+        return ask(transport)
+    finally:
+        transport.close()
+
+
+def _scope(query: str | None, node: str | None, everything: bool) -> Scope:
+    if sum((query is not None, node is not None, everything)) > 1:
+        raise typer.BadParameter("choose one of --query, --node and --all")
+    return Scope(
+        _parsed(query_id, query, "--query") if query else None,
+        _parsed(account, node, "--node") if node else None,
     )
+
+
+def _parsed(parse: Callable[[str], Parsed], text: str, option: str) -> Parsed:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} {text}: {error}") from error
+
+
+def _show(report: Report, as_json: bool) -> None:
+    if as_json:
+        print_json(as_document(report))
+        return
+    for line in as_lines(report):
+        style = "red" if line.startswith("✗") else None
+        console.print(plain(line), style=style, highlight=False, soft_wrap=True)

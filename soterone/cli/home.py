@@ -83,7 +83,7 @@ class Home:
         password_file = os.environ.get(PASSWORD_VARIABLE)
         wallet = LockedWallet(network.keystore, Path(password_file) if password_file else None)
         customer = Customer.connect(
-            network.coordinator, wallet, network.rpc, network.ca_file, self.folder, self._token()
+            network.coordinator, wallet, network.rpc, network.ca_file, self.folder, self.token
         )
         try:
             next(customer.queries(), None)
@@ -94,7 +94,9 @@ class Home:
             self.remember(network, customer.transport.token)
         return customer
 
-    def _token(self) -> str | None:
+    @property
+    def token(self) -> str | None:
+        """Return the token of the last sign-in, which may have expired; None without one."""
         try:
             return str(json.loads((self.folder / "token").read_text())["token"])
         except (OSError, ValueError, KeyError):

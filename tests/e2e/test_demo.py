@@ -139,7 +139,9 @@ def test_scores_are_what_the_formula_gives(demo: Demo, web3: Web3) -> None:
 
 
 def test_the_audit_agrees_and_nothing_is_left(demo: Demo) -> None:
-    assert demo.document["audit"] == {"ok": True, "checks": 8, "failed": []}
+    audit = demo.document["audit"]
+    assert (audit["ok"], audit["failed"]) == (True, [])
+    assert audit["checks"] >= 10
     assert demo.document["leftovers"] == []
 
 

@@ -1,57 +1,37 @@
-"""The audit of an honest chain, of a chain whose storage was falsified, and through RPCs that lie."""
+"""The audit of an honest chain, of falsified storage, and through RPCs that lie."""
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from audits import audit_through, changed_logs, complaints, small_history
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from fixtures.chain import Anvil
-from nodes import dispatched, domain, mined, registering, registration, soon
+from nodes import domain, mined, registering, registration, soon
 
-from soterone.audit.auditor import audit
-from soterone.audit.report import Report
+from soterone.audit.auditor import Request, audit, run_audit
+from soterone.audit.headers import ForgedHeaderError
+from soterone.audit.report import AnchorKind, Scope
+from soterone.audit.transactions import ForgedTransactionError
 from soterone.chain.calls import CallBuilder
 from soterone.chain.client import ChainClient
-from soterone.chain.codec import event_codecs
+from soterone.chain.errors import UnknownBlockError
 from soterone.chain.json_rpc import JsonRpc
-from soterone.chain.openings import result_hash
 from soterone.crypto.accounts import Signer
-from soterone.crypto.messages import Feedback, Unregistration, sign
-from soterone.domain.failures import FailureReason
-from soterone.domain.ids import QueryId, hash_bytes
+from soterone.crypto.messages import Unregistration, sign
+from soterone.domain.ids import Hash32, QueryId, hash32, hash_bytes
 from soterone.domain.roles import Role
 
-SHARES = (b"\x01" * 32, b"\x02" * 32, b"\x03" * 32)
+QUERY_WORDS = 6
 
 
 @pytest_asyncio.fixture
-async def query(
-    own_chain: ChainClient, coordinator_signer: Signer, signers: list[Signer]
-) -> AsyncIterator[QueryId]:
-    """One query completed, cleaned, settled and rated; another failed; a third still running."""
-    calls = CallBuilder(own_chain.contracts.addresses)
-    order, opening = await dispatched(own_chain, coordinator_signer, signers)
-    query = await own_chain.query_id_of(order.customer, order.salt)
-    await mined(own_chain, coordinator_signer, calls.complete(query, opening, SHARES))
-    opening = opening.completed(result_hash(SHARES))
-    await mined(own_chain, coordinator_signer, calls.cleanup(query))
-    await mined(own_chain, coordinator_signer, calls.settle(query, opening, [100, 90, 100, 50, 0]))
-    message = Feedback(hash_bytes(query), order.mpcs[:2], (100, 20), soon())
-    signature = sign(signers[0], domain(own_chain, "ReputationLedger"), message)
-    await mined(own_chain, coordinator_signer, calls.give_feedback(message, opening, signature))
-    second, second_opening = await dispatched(own_chain, coordinator_signer, signers)
-    failing = await own_chain.query_id_of(second.customer, second.salt)
-    reason = FailureReason.OWNER_LOST
-    await mined(own_chain, coordinator_signer, calls.fail(failing, second_opening, reason, second.owners[0]))
-    await dispatched(own_chain, coordinator_signer, signers)
-    yield query
-
-
-def complaints(report: Report) -> str:
-    return "\n".join(sentence for check in report.checks for sentence in check.contradictions)
+async def query(own_chain: ChainClient, coordinator_signer: Signer, signers: list[Signer]) -> QueryId:
+    """A query completed, cleaned, settled and rated; another failed; a third still running."""
+    return await small_history(own_chain, coordinator_signer, signers)
 
 
 async def test_an_honest_chain_agrees_with_itself(own_chain: ChainClient, query: QueryId) -> None:
@@ -60,7 +40,13 @@ async def test_an_honest_chain_agrees_with_itself(own_chain: ChainClient, query:
     examined = {check.name: check.examined for check in report.checks}
     assert examined["queries keep the lifecycle"] == 3
     assert examined["scores follow the formula"] == 8
-    assert examined["the registry holds what was announced"] == 5
+    assert examined["registrations follow each other"] == 5
+    assert examined["events say what was signed and sent"] == 5 + 3 + 1
+    assert examined["results are the hash of their shares"] == 1
+    words = 5 * 2 + 3 * 2 + 5 + 1
+    assert examined["storage is proven to hold what events give"] == words
+    assert report.anchor.kind is AnchorKind.UNANCHORED
+    assert not report.anchored
 
 
 async def test_a_node_that_left_and_one_that_came_back_agree_too(
@@ -77,75 +63,161 @@ async def test_a_node_that_left_and_one_that_came_back_agree_too(
     assert report.ok, complaints(report)
 
 
+async def test_a_report_on_one_query_or_node_tells_its_steps(
+    own_chain: ChainClient, query: QueryId, signers: list[Signer]
+) -> None:
+    told = (await run_audit(own_chain, Request(Scope(query=query)))).report
+    assert [step.event for step in told.steps][:3] == [
+        "QuerySubmitted",
+        "QueryDispatched",
+        "ReplacementLimit",
+    ]
+    assert [step.event for step in told.steps if step.event.startswith("Query")][2:] == [
+        "QueryCompleted",
+        "QueryCleanup",
+        "QuerySettled",
+    ]
+    node = signers[3].account
+    told = (await run_audit(own_chain, Request(Scope(node=node)))).report
+    assert told.steps[0].event == "NodeRegistered"
+    assert told.figures.history
+    assert all(step.details.get("node", node) == node for step in told.steps)
+
+
+def query_place(query: QueryId) -> str:
+    return f"0x{keccak(encode(['bytes32', 'uint256'], [hash_bytes(query), QUERY_WORDS])).hex()}"
+
+
+async def falsify(anvil: Anvil, chain: ChainClient, query: QueryId) -> None:
+    """Move the time of a query's end."""
+    ledger = chain.contracts.addresses["QueryLedger"]
+    stored = int(anvil.rpc("eth_getStorageAt", ledger, query_place(query), "latest"), 16)
+    anvil.rpc("anvil_setStorageAt", ledger, query_place(query), f"0x{stored ^ (1 << 230):064x}")
+
+
 async def test_falsified_storage_is_caught(own_anvil: Anvil, own_chain: ChainClient, query: QueryId) -> None:
-    ledger = own_chain.contracts.addresses["QueryLedger"]
-    stored = {
-        place: own_anvil.rpc("eth_getStorageAt", ledger, place, "latest")
-        for place in (
-            f"0x{keccak(encode(['bytes32', 'uint256'], [hash_bytes(query), n])).hex()}" for n in range(12)
-        )
-    }
-    (slot,) = [place for place, value in stored.items() if int(value, 16)]
-    forged = f"0x{int(stored[slot], 16) ^ (1 << 255):064x}"
-    own_anvil.rpc("anvil_setStorageAt", ledger, slot, forged)
-    forged_low = f"0x{int(stored[slot], 16) ^ 1:064x}"
-    assert not (await audit(own_chain)).ok
-    own_anvil.rpc("anvil_setStorageAt", ledger, slot, forged_low)
+    await falsify(own_anvil, own_chain, query)
+    own_anvil.rpc("evm_mine")
     report = await audit(own_chain)
-    assert f"query {query} commits to other participants" in complaints(report)
+    assert f"for query {query}, its events give" in complaints(report)
+    others = (
+        await run_audit(own_chain, Request(Scope(node=own_chain.contracts.addresses["QueryLedger"])))
+    ).report
+    assert others.ok
 
 
-class LyingRpc(JsonRpc):
-    """An RPC that changes what it says of the logs."""
-
-    def __init__(self, url: str, lie: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
-        super().__init__(url)
-        self._lie = lie
-
-    async def call(self, method: str, *parameters: Any) -> Any:
-        answer = await super().call(method, *parameters)
-        return self._lie(answer) if method == "eth_getLogs" else answer
-
-
-def topic_of(event: str) -> str:
-    return next(topic for topic, codec in event_codecs().items() if codec.name == event)
-
-
-async def audit_through(
-    lie: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], chain: ChainClient
-) -> Report:
-    async with ChainClient(LyingRpc(chain.rpc.endpoint, lie), chain.contracts) as liar:
-        return await audit(liar)
+async def test_a_state_that_no_header_knows_is_caught(
+    own_anvil: Anvil, own_chain: ChainClient, query: QueryId
+) -> None:
+    await falsify(own_anvil, own_chain, query)
+    assert "by hashes that do not fit the block's header" in complaints(await audit(own_chain))
 
 
 @pytest.mark.parametrize(
     ("event", "complaint"),
     [
-        ("QueryCleanup", "its events give QueryState(status=<QueryStatus.COMPLETED: 2>"),
+        ("QueryCleanup", "for query"),
         ("QuerySettled", "was rated before it was settled"),
         ("QueryDispatched", "while it did not run"),
+        ("QuerySubmitted", "as another order than was submitted"),
         ("FeedbackGiven", "the formula gives no update"),
         ("ReputationUpdated", "the chain never showed"),
-        ("NodeRegistered", "the record of"),
+        ("NodeRegistered", "which was no active DATA_OWNER"),
     ],
 )
 async def test_an_rpc_that_keeps_events_back_is_caught(
     own_chain: ChainClient, query: QueryId, event: str, complaint: str
 ) -> None:
-    topic = topic_of(event)
-    report = await audit_through(lambda logs: [log for log in logs if log["topics"][0] != topic], own_chain)
-    assert not report.ok
+    report = await audit_through(changed_logs(event, lambda log: None), own_chain)
     assert complaint in complaints(report)
 
 
 async def test_a_forged_score_is_caught(own_chain: ChainClient, query: QueryId) -> None:
-    topic = topic_of("ReputationUpdated")
+    def raised(log: dict[str, Any]) -> dict[str, Any]:
+        return {**log, "data": f"0x{999_999_999:064x}{log['data'][66:]}"}
 
-    def raise_the_score(logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            {**log, "data": f"0x{999_999_999:064x}{log['data'][66:]}"} if log["topics"][0] == topic else log
-            for log in logs
-        ]
-
-    report = await audit_through(raise_the_score, own_chain)
+    report = await audit_through(changed_logs("ReputationUpdated", raised), own_chain)
     assert "score=999999999" in complaints(report)
+
+
+async def test_a_forged_result_and_a_forged_reason_are_caught(own_chain: ChainClient, query: QueryId) -> None:
+    def other_result(log: dict[str, Any]) -> dict[str, Any]:
+        return {**log, "data": log["data"][:-1] + ("0" if log["data"][-1] != "0" else "1")}
+
+    report = await audit_through(changed_logs("QueryCompleted", other_result), own_chain)
+    assert f"query {query} was announced with" in complaints(report)
+    assert f"for query {query}, its events give" in complaints(report)
+
+    def timed_out(log: dict[str, Any]) -> dict[str, Any]:
+        return {**log, "data": f"0x{7:064x}{log['data'][66:]}"}
+
+    report = await audit_through(changed_logs("QueryFailed", timed_out), own_chain)
+    assert "was announced with 7 instead of 1" in complaints(report)
+
+
+async def test_a_log_that_its_header_does_not_announce_is_caught(
+    own_chain: ChainClient, query: QueryId
+) -> None:
+    def another_node(log: dict[str, Any]) -> dict[str, Any]:
+        return {**log, "topics": [log["topics"][0], f"0x{'00' * 12}{'77' * 20}", *log["topics"][2:]]}
+
+    report = await audit_through(changed_logs("NodeRegistered", another_node), own_chain)
+    assert "that the block's header does not announce" in complaints(report)
+
+
+async def test_forged_headers_and_transactions_are_refused(own_chain: ChainClient, query: QueryId) -> None:
+    def older(block: dict[str, Any]) -> dict[str, Any]:
+        return {**block, "timestamp": hex(int(block["timestamp"], 16) - 1)}
+
+    with pytest.raises(ForgedHeaderError):
+        await audit_through({"eth_getBlockByNumber": older}, own_chain)
+    with pytest.raises(ForgedTransactionError):
+        await audit_through({"eth_getRawTransactionByHash": lambda raw: raw[:-2] + "00"}, own_chain)
+
+
+async def test_a_second_rpc_anchors_and_names_what_differs(own_chain: ChainClient, query: QueryId) -> None:
+    async with ChainClient(JsonRpc(own_chain.rpc.endpoint), own_chain.contracts) as second:
+        report = (await run_audit(own_chain, Request(second=second))).report
+        assert report.ok
+        assert report.anchored
+        assert report.anchor.kind is AnchorKind.SECOND_RPC
+        silent = changed_logs("CredibilityUpdated", lambda log: None)
+        report = await audit_through(silent, own_chain, Request(second=second))
+    assert "otherwise than" in complaints(report)
+
+
+async def test_another_chain_behind_the_second_rpc_is_named(
+    tmp_path: Path, own_chain: ChainClient, query: QueryId
+) -> None:
+    other = Anvil(tmp_path)
+    other.start()
+    try:
+        for _ in range(60):
+            other.rpc("evm_mine")
+        async with ChainClient(JsonRpc(other.url), own_chain.contracts) as second:
+            report = (await run_audit(own_chain, Request(second=second))).report
+    finally:
+        other.stop()
+    assert f"{other.url} says 0x" in complaints(report)
+    assert not report.anchored
+
+
+async def test_a_pinned_hash_anchors(own_chain: ChainClient, query: QueryId) -> None:
+    head = await own_chain.head()
+    report = (await run_audit(own_chain, Request(pinned=head.hash))).report
+    assert report.ok
+    assert report.anchored
+    assert report.anchor.kind is AnchorKind.PINNED_HASH
+    with pytest.raises(UnknownBlockError):
+        await run_audit(own_chain, Request(pinned=hash32(b"\x07" * 32)))
+
+
+async def test_an_rpc_that_shows_another_block_for_a_pinned_hash_is_refused(
+    own_chain: ChainClient, query: QueryId
+) -> None:
+    head = await own_chain.head()
+    other = await own_chain.rpc.call("eth_getBlockByNumber", hex(head.number - 1), False)
+    with pytest.raises(ForgedHeaderError):
+        await audit_through(
+            {"eth_getBlockByHash": lambda _: other}, own_chain, Request(pinned=Hash32(head.hash))
+        )

@@ -1,6 +1,8 @@
 """The registry replayed from events: what a suspension does to a node that leaves and returns."""
 
-from soterone.audit.registry import replay_registry
+from collections.abc import Iterable
+
+from soterone.audit.registry import RegistryReplay
 from soterone.chain.events import Event, LogPosition, NodeRegistered, NodeSuspended, NodeUnregistered
 from soterone.chain.records import NodeStatus
 from soterone.domain.ids import Account, Hash32
@@ -23,18 +25,27 @@ def gone(incarnation: int) -> Event:
     return NodeUnregistered(AT, NODE, incarnation)
 
 
+def replayed(events: Iterable[Event]) -> RegistryReplay:
+    replay = RegistryReplay()
+    for event in events:
+        replay.apply(event)
+    return replay
+
+
 def test_a_suspension_outlives_leaving_and_ends_with_readmission() -> None:
-    story = [registered(1), suspended(True), gone(1), registered(2)]
-    assert replay_registry(story).nodes[NODE].status is NodeStatus.SUSPENDED
-    assert replay_registry([*story, suspended(False)]).nodes[NODE].status is NodeStatus.ACTIVE
-    assert not replay_registry([*story, suspended(False)]).contradictions
+    story = [registered(1), suspended(True), gone(1)]
+    assert NODE in replayed(story).suspended
+    readmitted = replayed([*story, suspended(False), registered(2)])
+    assert readmitted.nodes[NODE].status is NodeStatus.ACTIVE
+    assert not readmitted.findings
+    assert replayed([*story, registered(2)]).findings
 
 
 def test_who_left_keeps_neither_role_nor_version() -> None:
-    left = replay_registry([registered(1), gone(1)]).nodes[NODE]
+    left = replayed([registered(1), gone(1)]).nodes[NODE]
     assert (left.status, left.roles, left.version) == (NodeStatus.GONE, Role(0), 0)
 
 
 def test_a_suspension_that_changes_nothing_is_named() -> None:
-    assert replay_registry([suspended(True)]).contradictions
-    assert replay_registry([registered(1), suspended(False)]).contradictions
+    assert replayed([suspended(True)]).findings
+    assert replayed([registered(1), suspended(False)]).findings
