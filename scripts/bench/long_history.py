@@ -1,7 +1,4 @@
-"""A long history on a local chain, made fast: many queries through their whole lifecycle, in batches and large blocks.
-
-The customer is an account whose code accepts every signature (ERC-1271), so that nobody signs ten thousand orders.
-"""
+"""A long history on a local chain, made fast: many queries through their whole life, in batches and large blocks."""
 
 from __future__ import annotations
 
@@ -16,20 +13,19 @@ from soterone.chain.calls import NOBODY, Call, CallBuilder
 from soterone.chain.deployment import Deployment
 from soterone.chain.openings import Opening, result_hash
 from soterone.crypto.accounts import Signer, account_bytes
-from soterone.crypto.messages import Domain, QueryOrder, Registration, query_id_of, sign
+from soterone.crypto.messages import Domain, Feedback, QueryOrder, Registration, query_id_of, sign
 from soterone.domain.failures import FailureReason
-from soterone.domain.ids import Account, QueryId
+from soterone.domain.ids import Account, QueryId, hash_bytes
 from soterone.domain.roles import Role
 
-_ANY_SIGNATURE = "0x631626ba7e60e01b60005260206000f3"
-_SIGNATURE = bytes(65)
 _GAS = hex(1_000_000)
 _BLOCK_CALLS = 400
-_FAILED_EVERY, _RUNNING_EVERY = 10, 100
+_FAILED_EVERY, _RUNNING_EVERY, _RATED_EVERY = 10, 100, 20
 
 
 class LongHistory:
-    """Registers two owners and three MPC nodes, then plays queries: one in a hundred goes on, one in ten failed."""
+    """Registers two owners and three MPC nodes, then plays queries: one in a hundred goes on, one in ten failed, one in
+    twenty is rated. All that needs a signature is signed."""
 
     def __init__(self, chain: Anvil, deployment: Deployment) -> None:
         self._chain = chain
@@ -38,7 +34,8 @@ class LongHistory:
         self._registry = Domain(deployment.chain_id, addresses["NodeRegistry"])
         self._ledger = Domain(deployment.chain_id, addresses["QueryLedger"])
         self._relay = Signer.from_key(DEVELOPER_KEYS[0]).account
-        self._customer = Signer.from_key(keccak(text="customer")).account
+        self._reputation = Domain(deployment.chain_id, addresses["ReputationLedger"])
+        self._customer = Signer.from_key(keccak(text="customer"))
         self._owners = _nodes("owner", 2)
         self._mpcs = _nodes("mpc", 3)
         self._nonce = int(chain.rpc("eth_getTransactionCount", self._relay, "latest"), 16)
@@ -47,7 +44,6 @@ class LongHistory:
 
     def play(self, queries: int) -> None:
         """Put that many queries on the chain; RuntimeError when a transaction was refused."""
-        self._chain.rpc("anvil_setCode", self._customer, _ANY_SIGNATURE)
         self._send(list(self._registrations()))
         for first in range(0, queries, _BLOCK_CALLS):
             numbers = range(first, min(first + _BLOCK_CALLS, queries))
@@ -64,7 +60,7 @@ class LongHistory:
 
     def _order(self, number: int) -> QueryOrder:
         return QueryOrder(
-            self._customer,
+            self._customer.account,
             keccak(text=f"salt {number}"),
             keccak(text=f"spec {number}"),
             tuple(one.account for one in self._owners),
@@ -77,8 +73,9 @@ class LongHistory:
     def _play(self, orders: Sequence[QueryOrder], numbers: Sequence[int]) -> None:
         ids = [query_id_of(self._ledger, one.customer, one.salt) for one in orders]
         openings = [Opening.of_order(one) for one in orders]
-        self._send([self._calls.dispatch(one, _SIGNATURE) for one in orders])
-        ends, cleanups, settlements = [], [], []
+        signatures = [sign(self._customer, self._ledger, one) for one in orders]
+        self._send([self._calls.dispatch(*pair) for pair in zip(orders, signatures, strict=True)])
+        ends, cleanups, settlements, ratings = [], [], [], []
         for number, query, opening in zip(numbers, ids, openings, strict=True):
             if number % _RUNNING_EVERY == 0:
                 continue
@@ -86,14 +83,21 @@ class LongHistory:
             ends.append(call)
             cleanups.append(self._calls.cleanup(query))
             settlements.append(self._calls.settle(query, ended, [100] * 5))
-        for calls in (ends, cleanups, settlements):
-            self._send(calls)
+            if number % _RATED_EVERY == 2:
+                ratings.append(self._rating(query, ended))
+        for calls in (ends, cleanups, settlements, ratings):
+            if calls:
+                self._send(calls)
 
     def _end(self, query: QueryId, opening: Opening, *, failed: bool) -> tuple[Call, Opening]:
         if failed:
             return self._calls.fail(query, opening, FailureReason.ENGINE_ERROR, NOBODY), opening
         shares = [keccak(text=f"{query} {rank}") for rank in range(3)]
         return self._calls.complete(query, opening, shares), opening.completed(result_hash(shares))
+
+    def _rating(self, query: QueryId, opening: Opening) -> Call:
+        message = Feedback(hash_bytes(query), opening.roster.mpcs, (100, 80, 60), self._deadline)
+        return self._calls.give_feedback(message, opening, sign(self._customer, self._reputation, message))
 
     def _send(self, calls: Sequence[Call]) -> None:
         """Mine the calls in one block."""
