@@ -39,7 +39,7 @@ class LongHistory:
         self._owners = _nodes("owner", 2)
         self._mpcs = _nodes("mpc", 3)
         self._nonce = int(chain.rpc("eth_getTransactionCount", self._relay, "latest"), 16)
-        self._http = httpx.Client(timeout=120)
+        self._http = httpx.Client(timeout=600)
         self._deadline = int(chain.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16) + 86_400
 
     def play(self, queries: int) -> None:
@@ -107,11 +107,16 @@ class LongHistory:
         refused = [one["error"] for one in answers if "error" in one]
         if refused:
             raise RuntimeError(f"the chain refused {len(refused)} calls: {refused[0]}")
-        self._chain.rpc("evm_mine")
-        receipts = self._chain.rpc("eth_getBlockReceipts", "latest")
+        self._ask("evm_mine")
+        receipts = self._ask("eth_getBlockReceipts", "latest")
         reverted = sum(one["status"] != "0x1" for one in receipts)
         if reverted or len(receipts) != len(calls):
             raise RuntimeError(f"{reverted} of {len(receipts)} calls reverted, {len(calls)} were sent")
+
+    def _ask(self, method: str, *parameters: Any) -> Any:
+        """Call with the patience that a large block takes."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
+        return self._http.post(self._chain.url, json=body).json()["result"]
 
     def _request(self, nonce: int, call: Call) -> dict[str, Any]:
         transaction = {"from": self._relay, "to": call.to, "data": f"0x{call.data.hex()}", "gas": _GAS}

@@ -56,7 +56,7 @@ class LyingRpc(JsonRpc):
     """An RPC that changes its answers to some methods."""
 
     def __init__(self, url: str, lies: dict[str, Lie]) -> None:
-        super().__init__(url)
+        super().__init__(url, timeout_seconds=120)
         self._lies = lies
 
     async def call(self, method: str, *parameters: Any) -> Any:

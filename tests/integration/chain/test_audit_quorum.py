@@ -1,0 +1,156 @@
+"""The audit of detectors: panels drawn again, votes counted again, and lies about them caught."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from audits import Lie, audit_through, changed_logs, complaints
+from fixtures.chain import Anvil, deploy_contracts
+from fixtures.court import GOVERNOR, Court, hashes
+
+from soterone.audit.auditor import audit
+from soterone.chain.ballots import Ballot
+from soterone.chain.calls import Call
+from soterone.chain.client import ChainClient
+from soterone.chain.codec import encode_call
+from soterone.chain.deployment import DEVNET
+from soterone.chain.events import ClaimAppealed, ClaimFinal, ClaimReversed, ClaimUpheld, VotesCommitted
+from soterone.chain.records import Contracts
+from soterone.domain.detection import Kind
+from soterone.domain.ids import Account, hash_bytes
+from soterone.domain.reputation import Severity
+from soterone.domain.roles import Role
+
+SMALL = replace(DEVNET, governor=GOVERNOR.account, detector_epoch_seconds=3600, severities=0x03333330)
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """A chain on which detectors have judged: `condemned` lost a claim for good, `cleared` won its appeal."""
+
+    anvil: Anvil
+    contracts: Contracts
+    condemned: Account
+    cleared: Account
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+    process = Anvil(tmp_path_factory.mktemp("anvil"))
+    process.start()
+    contracts = Contracts.of(deploy_contracts(process, SMALL))
+    yield City(process, contracts, *asyncio.run(judged(process, contracts)))
+    process.stop()
+
+
+@pytest_asyncio.fixture
+async def chain(city: City) -> AsyncIterator[ChainClient]:
+    async with await ChainClient.connect(city.anvil.url, city.contracts, timeout_seconds=120) as client:
+        yield client
+
+
+async def judged(anvil: Anvil, contracts: Contracts) -> tuple[Account, Account]:
+    """A claim about a profile that becomes final, and one that suspends and is reversed."""
+    async with await ChainClient.connect(anvil.url, contracts, timeout_seconds=120) as chain:
+        court = Court(anvil, chain)
+        await court.seat(9)
+        condemned, cleared = await court.register(Role.MPC_NODE), await court.register(Role.MPC_NODE)
+        await court.next_epoch()
+        first = await court.upheld(await court.accusation(condemned.account))
+        await court.next_epoch()
+        second = await court.upheld(
+            await court.accusation(cleared.account, Kind.DATASET, Severity.CRITICAL), cores=0
+        )
+        await court.send(await court.appealing(second.claim_id, second.claim, cleared), ClaimAppealed)
+        await court.next_epoch()
+        await reversal(court, second)
+        for _ in range(SMALL.appeal_epochs + 1):
+            court.pass_time(3600)
+        await court.send(court.calls.finalise(first.claim_id, first.claim), ClaimFinal)
+        return condemned.account, cleared.account
+
+
+async def reversal(court: Court, upheld: ClaimUpheld) -> None:
+    epoch = await court.quorum.present_epoch()
+    panel = await court.quorum.appeal_panel_of(upheld.claim_id, upheld.claim)
+    votes = court.reversals(upheld.claim_id, epoch, panel[:2])
+    call = court.calls.commit_reversal(upheld.claim_id, upheld.claim, hashes(panel, votes))
+    committed = await court.send(call, VotesCommitted)
+    await court.next_epoch_begins()
+    ballot = Ballot.of(panel, [hash_bytes(one) for one in committed.leaves], votes)
+    await court.send(court.calls.reverse(upheld.claim_id, upheld.claim, ballot), ClaimReversed)
+
+
+async def test_honest_detectors_agree_with_their_panels(chain: ChainClient, city: City) -> None:
+    report = await audit(chain)
+    assert report.ok, complaints(report)
+    examined = {check.name: check.examined for check in report.checks}
+    assert examined["draws repeat from their seeds"] == 3
+    enlisted, terms, claims, reversed_, final = 9, 1, 2, 2, 1
+    epochs, votes, readmitted, measured = 3 * 2, 3, 1, 0
+    told = enlisted + terms + claims + reversed_ + final + epochs + votes + readmitted + measured
+    assert examined["detectors judged by the rules"] == told
+
+
+def word(log: dict[str, Any], place: int, value: int) -> dict[str, Any]:
+    """A log with another word at a place of its data."""
+    start = 2 + 64 * place
+    return {**log, "data": f"{log['data'][:start]}{value:064x}{log['data'][start + 64 :]}"}
+
+
+def flipped(log: dict[str, Any]) -> dict[str, Any]:
+    """A log whose last bit is another."""
+    return {**log, "data": f"{log['data'][:-1]}{int(log['data'][-1], 16) ^ 1:x}"}
+
+
+def retold(log: dict[str, Any], topic: int, value: str) -> dict[str, Any]:
+    return {**log, "topics": [value if place == topic else one for place, one in enumerate(log["topics"])]}
+
+
+@pytest.mark.parametrize(
+    ("lie", "complaint"),
+    [
+        (changed_logs("PanelSeeded", flipped), "was seeded by"),
+        (changed_logs("EpochOpened", lambda log: word(log, 1, 3)), "the seed of another block"),
+        (changed_logs("EpochOpened", lambda log: word(log, 0, 7)), "with other seats or terms"),
+        (changed_logs("VotesCommitted", flipped), "are not those that their commitment names"),
+        (changed_logs("VotesCommitted", lambda log: None), "by votes that were never committed"),
+        (changed_logs("ClaimUpheld", lambda log: word(log, 6, 1)), "was upheld by 1 votes, 2 are needed"),
+        (changed_logs("ClaimUpheld", lambda log: word(log, 6, 9)), "was signed from outside the panel"),
+        (changed_logs("ClaimUpheld", lambda log: word(log, 5, 1)), "says that it added"),
+        (changed_logs("ClaimUpheld", lambda log: None), "without an upheld claim"),
+        (changed_logs("ProfileMeasured", flipped), "as measured, its votes give"),
+        (changed_logs("ClaimReversed", lambda log: None), "without a reversed claim"),
+        (changed_logs("PenaltyReversed", lambda log: None), "was not taken back"),
+        (changed_logs("ClaimAppealed", lambda log: word(log, 1, 1)), "out of time"),
+        (changed_logs("DetectorEnlisted", lambda log: None), "was opened with 0 seats"),
+        (changed_logs("TermsChanged", lambda log: word(log, 1, 3)), "was upheld by 2 votes, 3 are needed"),
+        (
+            changed_logs("NodeReadmitted", lambda log: retold(log, 1, f"0x{'00' * 12}{'5' * 40}")),
+            "does not announce",
+        ),
+    ],
+    ids=lambda one: one.replace(" ", "-") if isinstance(one, str) else "",
+)
+async def test_lies_about_detectors_are_caught(
+    chain: ChainClient, lie: dict[str, Lie], complaint: str
+) -> None:
+    assert complaint in complaints(await audit_through(lie, chain))
+
+
+async def test_a_penalty_that_no_panel_imposed_is_caught(chain: ChainClient, city: City) -> None:
+    """Whoever has the quorum's key to the ledger cannot use it unseen."""
+    snapshot = city.anvil.rpc("evm_snapshot")
+    quorum, ledger = (city.contracts.addresses[name] for name in ("DetectorQuorum", "ReputationLedger"))
+    call = Call(ledger, encode_call("ReputationLedger", "penalise", city.condemned, 2), "penalise")
+    city.anvil.rpc("anvil_setBalance", quorum, hex(10**18))
+    city.anvil.rpc("anvil_impersonateAccount", quorum)
+    city.anvil.rpc("eth_sendTransaction", {"from": quorum, "to": call.to, "data": f"0x{call.data.hex()}"})
+    try:
+        report = await audit_through({"eth_getRawTransactionByHash": lambda raw: raw}, chain)
+    finally:
+        city.anvil.rpc("evm_revert", snapshot)
+    assert f"{city.condemned} was penalised by severity 2 without an upheld claim" in complaints(report)
