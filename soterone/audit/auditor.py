@@ -181,7 +181,7 @@ async def _statements(chain: ChainClient, read: Read, replay: Replay) -> tuple[C
     findings = (*tally.findings, *answers.findings)
     return (
         Check("events say what was signed and sent", tally.signatures, findings, "; ".join(notes)),
-        Check("results are the hash of their shares", tally.results),
+        Check("results are the hash of their shares", tally.results, tuple(tally.wrong_results)),
     )
 
 

@@ -20,7 +20,7 @@ from soterone.audit.quorum import ClaimFile, Commitment, Docket, OpenEpoch, Quor
 from soterone.audit.registry import RegistryReplay
 from soterone.audit.replay import Periods, Replay
 from soterone.audit.scores import ScoreReplay
-from soterone.audit.trail import TRAIL_BLOCKS, Trail, forget
+from soterone.audit.trail import TRAIL_BLOCKS, Trail, forget, moment
 from soterone.chain.errors import ChainError
 from soterone.chain.records import BlockRef, Contracts, NodeRecord
 from soterone.crypto.files import write_private
@@ -84,7 +84,7 @@ class Checkpoint(BaseModel):
         cls, replay: Replay, contracts: Contracts, periods: Periods, block: BlockRef, *, anchored: bool
     ) -> "Checkpoint":
         """Keep what a replay knows after `block`; of older trails only what draws may still look at."""
-        oldest = block.number - TRAIL_BLOCKS
+        oldest = moment(max(0, block.number - TRAIL_BLOCKS))
         forget(replay.registry.trail, oldest)
         forget(replay.scores.trail, oldest)
         quorum = replay.quorum

@@ -23,6 +23,7 @@ from soterone.chain.events import (
     TermsChanged,
     VotesCommitted,
 )
+from soterone.chain.records import NodeStatus
 from soterone.domain.detection import Claim, ClaimStatus, commitment_to, reversal_subject
 from soterone.domain.ids import Account, Hash32, hash_bytes
 from soterone.domain.panels import Bench, Seat, Terms, TooFewSeatsError
@@ -53,12 +54,13 @@ class OpenEpoch:
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """Votes on record: `leaves` in the panel's order, `block` the height of their block. `spent` once they decided."""
+    """Votes on record: `leaves` in the panel's order, `position` the height and index of their log. `spent` once they
+    decided."""
 
     subject: Hash32
     epoch: int
     leaves: tuple[Hash32, ...]
-    block: int
+    position: tuple[int, int]
     spent: bool = False
 
 
@@ -226,7 +228,7 @@ class QuorumReplay:
         if len(leaves) != opened.terms.panel_size:
             self._complain(f"votes {event.commitment} are not one a member of the panel")
         self.commitments[event.commitment] = Commitment(
-            event.subject, event.epoch, event.leaves, event.position.block_number
+            event.subject, event.epoch, event.leaves, (event.position.block_number, event.position.log_index)
         )
         self.touched_entries.add(event.commitment)
 
@@ -254,7 +256,7 @@ class QuorumReplay:
         docket = self.dockets.get(accused.node, Docket())
         if docket.epoch == accused.epoch and docket.kinds >> accused.kind & 1:
             yield "is the second of its kind and epoch"
-        known = self.registry.node_at(accused.node, votes.block)
+        known = self.registry.node_before(accused.node, votes.position)
         if known is None or (known.operator, known.incarnation) != (accused.operator, accused.incarnation):
             yield "accuses another operator or incarnation than the votes were on"
         yield from self._ballot_problems(event.claim, opened, votes)
@@ -269,15 +271,20 @@ class QuorumReplay:
             yield f"was upheld by {len(signers)} votes, {opened.terms.threshold} are needed"
         for place, member in enumerate(panel):
             if claim.signers >> place & 1:
-                yield from self._voter_problems(member, hash_bytes(votes.leaves[place]), opened, votes.block)
+                yield from self._voter_problems(
+                    member, hash_bytes(votes.leaves[place]), opened, votes.position
+                )
 
-    def _voter_problems(self, member: Account, leaf: bytes, opened: OpenEpoch, block: int) -> Iterator[str]:
+    def _voter_problems(
+        self, member: Account, leaf: bytes, opened: OpenEpoch, position: tuple[int, int]
+    ) -> Iterator[str]:
         operator = {seat.detector: seat.operator for seat in opened.seats}[member]
-        known = self.registry.node_at(member, block)
+        known = self.registry.node_before(member, position)
         if not any(leaf):
             yield f"counts a vote of {member}, which committed to none"
-        if known is None or not known.roles & Role.DETECTOR or known.operator != operator:
-            yield f"counts a vote of {member}, which was no detector of {operator} then"
+        serves = known and known.status is NodeStatus.ACTIVE and known.roles & Role.DETECTOR
+        if not known or not serves or known.operator != operator:
+            yield f"counts a vote of {member}, which was no active detector of {operator} then"
         if opened.rotated and member not in self.seats:
             yield f"counts a vote of {member}, which has lost its seat"
 

@@ -6,7 +6,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from soterone.audit.report import Finding
-from soterone.audit.trail import Trail, note, value_at
+from soterone.audit.trail import Trail, moment, note, value_at
 from soterone.chain.events import Event, NodeRegistered, NodeSuspended, NodeUnregistered, NodeUpdated
 from soterone.chain.records import NodeRecord, NodeStatus
 from soterone.domain.ids import Account, Hash32, hash32, hash_bytes
@@ -51,7 +51,11 @@ class RegistryReplay:
 
     def node_at(self, node: Account, block: int) -> NodeRecord | None:
         """Return a node as it was after a block that the trail reaches back to."""
-        return value_at(self.trail, node, block)
+        return value_at(self.trail, node, moment(block))
+
+    def node_before(self, node: Account, position: tuple[int, int]) -> NodeRecord | None:
+        """Return a node as it was when the log at this height and index was emitted."""
+        return value_at(self.trail, node, moment(*position))
 
     def _register(self, event: NodeRegistered) -> None:
         before = self.nodes.get(event.node)
@@ -113,7 +117,7 @@ class RegistryReplay:
     def _write(self, event: Event, node: Account, record: NodeRecord) -> None:
         self.nodes[node] = record
         self.touched.add(node)
-        note(self.trail, node, event.position.block_number, record)
+        note(self.trail, node, moment(event.position.block_number, event.position.log_index), record)
 
     def _complain(self, node: Account, what: str) -> None:
         self.findings.append(Finding(f"{node} {what}", (node,)))

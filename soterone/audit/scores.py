@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from soterone.audit.penalties import Penalty
 from soterone.audit.report import Finding, Subject
-from soterone.audit.trail import Trail, note, value_at
+from soterone.audit.trail import Trail, moment, note, value_at
 from soterone.chain.events import (
     CredibilityUpdated,
     Event,
@@ -56,7 +56,7 @@ class ScoreReplay:
         if caused is not None:
             self.finish()
             self._expected.extend(caused)
-            self._remember(caused, event.position.block_number)
+            self._remember(caused, moment(event.position.block_number, event.position.log_index))
 
     def finish(self) -> None:
         """Complain of every update that should have been emitted by now and was not."""
@@ -66,7 +66,7 @@ class ScoreReplay:
 
     def record_at(self, node: Account, block: int) -> Record | None:
         """Return a node's record as it was after a block that the trail reaches back to, None without one."""
-        record = value_at(self.trail, node, block)
+        record = value_at(self.trail, node, moment(block))
         return record if record and record.last_epoch else None
 
     def _compare(self, emitted: Update) -> None:
@@ -77,13 +77,13 @@ class ScoreReplay:
             subjects = (*_subjects(emitted), *(_subjects(expected) if expected else ()))
             self.findings.append(Finding(f"the chain shows {emitted}, the formula gives {given}", subjects))
 
-    def _remember(self, updates: list[Update], block: int) -> None:
+    def _remember(self, updates: list[Update], since: int) -> None:
         for update in updates:
             if isinstance(update, CredibilityUpdate):
                 self.customers.add(update.customer)
             else:
                 self.nodes.add(update.node)
-                note(self.trail, update.node, block, self.book.record_of(update.node))
+                note(self.trail, update.node, since, self.book.record_of(update.node))
 
     def _cause(self, event: Event, time: int) -> list[Update] | None:
         try:

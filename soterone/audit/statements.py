@@ -147,7 +147,8 @@ def _complete(visit: Visit, query_id: Any, _: int, share_hashes: Sequence[Any]) 
     event = visit.caused(QueryCompleted, query_id)
     if event:
         expected = (query_id, f"0x{result_hash(shares).hex()}")
-        yield from visit.differs(f"query {query_id}", expected, (event.query_id, event.result_hash), query_id)
+        announced = (event.query_id, event.result_hash)
+        visit.tally.wrong_results += visit.differs(f"query {query_id}", expected, announced, query_id)
     if sum(map(any, shares)) < 2:
         yield Finding(f"query {query_id} was completed with fewer than two shares", (query_id,))
 

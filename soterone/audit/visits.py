@@ -45,12 +45,14 @@ class Replayed:
 
 @dataclass(slots=True)
 class Tally:
-    """What was found and counted: `signatures` and `results` were recomputed, `wallets` are left to ask."""
+    """What was found and counted: `signatures` and `results` were recomputed, `wallets` are left to ask. What is wrong
+    with results stands apart."""
 
     signatures: int = 0
     results: int = 0
     wallets: list[WalletSignature] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    wrong_results: list[Finding] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

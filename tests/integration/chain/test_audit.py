@@ -63,6 +63,18 @@ async def test_a_node_that_left_and_one_that_came_back_agree_too(
     assert report.ok, complaints(report)
 
 
+async def test_a_chain_that_was_reorganised_and_restarted_agrees(
+    own_anvil: Anvil, own_chain: ChainClient, query: QueryId
+) -> None:
+    own_anvil.rpc("anvil_reorg", 2, [])
+    report = await audit(own_chain)
+    assert report.ok, complaints(report)
+    own_anvil.stop()
+    own_anvil.start()
+    report = await audit(own_chain)
+    assert report.ok, complaints(report)
+
+
 async def test_a_report_on_one_query_or_node_tells_its_steps(
     own_chain: ChainClient, query: QueryId, signers: list[Signer]
 ) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soterone.audit.trail import Trail, forget, note, value_at
+from soterone.audit.trail import Trail, forget, moment, note, value_at
 
 STEPS = st.lists(st.integers(0, 50), min_size=1, max_size=30).map(sorted)
 
@@ -19,3 +19,7 @@ def test_the_past_is_as_it_was(blocks: list[int], forgotten: int, asked: int) ->
     if asked >= forgotten:
         assert value_at(trail, "one", asked) == expected
     assert value_at(trail, "another", asked) is None
+
+
+def test_the_end_of_a_block_is_after_its_logs_and_before_the_next() -> None:
+    assert moment(3) > moment(3, 1_000_000) > moment(3, 0) > moment(2)
