@@ -129,7 +129,7 @@ async def _checks(
         Check("registrations follow each other", len(registry.nodes), tuple(registry.findings)),
         Check("queries keep the lifecycle", len(lifecycles.queries), tuple(lifecycles.findings)),
         Check("scores follow the formula", scores.examined, tuple(scores.findings)),
-        await _draws(chain, replay),
+        await _draws(chain, request, replay),
         *await _statements(chain, read, replay),
         await check_storage(chain, chosen.header, replay),
         await check_code(chain, chosen.header, replay),
@@ -158,11 +158,14 @@ async def _sources_agree(chain: ChainClient, request: Request, chosen: Chosen, r
     return Check("logs and headers fit together", len(read.history.events), tuple(findings), note)
 
 
-async def _draws(chain: ChainClient, replay: Replay) -> Check:
+async def _draws(chain: ChainClient, request: Request, replay: Replay) -> Check:
     head = (await chain.head()).number
     known = sorted(number for number in replay.seed_blocks() if 0 < number <= head)
-    blocks = {number: header.block for number, header in (await headers_at(chain, known)).items()}
+    headers = await headers_at(chain, known)
+    blocks = {number: header.block for number, header in headers.items()}
     findings = (*replay.check_draws(blocks), *replay.check_seeds(blocks))
+    if request.second:
+        findings += await confirm(request.second, list(headers.values()))
     drawn = len(replay.lifecycles.replacements) + len(replay.quorum.seeds if replay.quorum else ())
     return Check("draws repeat from their seeds", drawn, findings)
 

@@ -62,9 +62,19 @@ class StatementReader:
                 if arguments is not None:
                     self.read += 1
                     visit = Visit(self.replayed, self.tally, contract, transaction, events, time)
-                    self.tally.findings += list(check(visit, *arguments))
+                    self.tally.findings += _outcome(check, visit, arguments)
                     return
         self.passed_on += 1
+
+
+def _outcome(
+    check: Callable[..., Iterator[Finding]], visit: Visit, arguments: Sequence[Any]
+) -> list[Finding]:
+    """Run a check; calldata that no contract would have taken cannot be the cause of any event."""
+    try:
+        return list(check(visit, *arguments))
+    except (IndexError, ValueError, RuntimeError):
+        return [Finding(f"transaction {visit.transaction.hash} cannot have caused its events")]
 
 
 def _register(
