@@ -78,7 +78,7 @@ async def show_reputation(
         tenure_cap=standing.tenure_cap,
         lower_bound=standing.lower_bound,
         credibility=standing.credibility,
-        history=[_shown(step) for step in steps],
+        history=[ReputationStep.of(step) for step in steps],
         next=str(following) if following else None,
     )
 
@@ -129,21 +129,3 @@ async def _causes(session: AsyncSession, node: Account, steps: Sequence[ChainLog
 
 def _names(kinds: tuple[type[Event], ...]) -> list[str]:
     return [kind.__name__ for kind in kinds]
-
-
-def _shown(step: Step) -> ReputationStep:
-    return ReputationStep(
-        cause=step.cause,
-        time=step.time,
-        block=step.position.block_number,
-        tx=step.position.transaction_hash,
-        query_id=step.query_id,
-        percent=step.percent,
-        customer=step.customer,
-        severity=step.severity,
-        reversed_evidence=step.reversed_evidence,
-        incarnation=step.incarnation,
-        score=step.score,
-        good=step.good,
-        bad=step.bad,
-    )

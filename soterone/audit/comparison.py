@@ -6,23 +6,27 @@ It asks as anybody may; queries, which a coordinator shows to their customer alo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from soterone.audit.headers import header_at
 from soterone.audit.lifecycles import Lifecycle
 from soterone.audit.replay import Replay
 from soterone.audit.report import Check, Finding
+from soterone.audit.trail import moment, values_since
 from soterone.chain.client import ChainClient
-from soterone.chain.events import ReputationUpdated
-from soterone.chain.records import Block, Contracts, NodeStatus, QueryStatus
+from soterone.chain.records import Block, Contracts, NodeRecord, NodeStatus, QueryStatus
+from soterone.chain.reputation_history import read_history
 from soterone.client.transport import Transport
-from soterone.crypto.accounts import account, account_bytes
-from soterone.domain.ids import Account, Hash32, QueryId, hash32
+from soterone.crypto.accounts import account
+from soterone.domain.ids import Account, QueryId
+from soterone.domain.reputation import Record, score
 from soterone.domain.roles import unpack_version
 from soterone.rest.catalog import NodeEntry, NodeList, ReputationStep, ReputationView
 from soterone.rest.network import NetworkDescription
 from soterone.rest.queries import QueryList, QueryView
 
 _HISTORY = 100
+_SPAN_BLOCKS = 32
 _BEFORE_DISPATCH = ("proposed", "reserved")
-_ENDED = {
+_STATUSES = {
     QueryStatus.DISPATCHED: ("dispatched", "running", "recovering", "delivering"),
     QueryStatus.COMPLETED: ("completed",),
     QueryStatus.COMPLETED_CLEANED: ("completed",),
@@ -49,14 +53,24 @@ def ask(transport: Transport) -> Told:
     return Told(transport.get("network", NetworkDescription), nodes, reputations, queries)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The blocks of which a coordinator may speak when it is asked shortly before the audited block."""
+
+    first: Block
+    last: Block
+
+
 async def compare_with_coordinator(chain: ChainClient, told: Told, replay: Replay, head: Block) -> Check:
-    """Name each difference between what was told and the chain up to `head`."""
-    findings = [*_network(told.network, chain.contracts), *_shown_nodes(told.nodes, replay)]
+    """Name each difference between what was told and what the chain was at any moment of the last blocks to `head`."""
+    earlier = max(chain.contracts.start_block, head.number - _SPAN_BLOCKS)
+    span = Span((await header_at(chain, earlier)).block, head)
+    findings = [*_network(told.network, chain.contracts), *_shown_nodes(told.nodes, replay, span)]
     for entry, view in zip(told.nodes, told.reputations, strict=True):
-        findings += _standing(entry, view, replay, head)
-        findings += await _history(chain, view, head)
+        findings += _standing(entry, view, replay, span)
+        findings += await _history(chain, view, span)
     for query in told.queries:
-        findings += _query(query, replay.lifecycles.queries.get(QueryId(query.id)))
+        findings += _query(query, replay.lifecycles.queries.get(QueryId(query.id)), span)
     examined = 1 + len(told.nodes) + len(told.reputations) + len(told.queries)
     note = "" if told.queries else "no query was shown: sign in with `soter login` to compare your own"
     return Check("the coordinator tells what the chain says", examined, tuple(findings), note)
@@ -94,58 +108,71 @@ def _network(told: NetworkDescription, contracts: Contracts) -> Iterator[Finding
             )
 
 
-def _shown_nodes(told: tuple[NodeEntry, ...], replay: Replay) -> Iterator[Finding]:
+def _shown_nodes(told: tuple[NodeEntry, ...], replay: Replay, span: Span) -> Iterator[Finding]:
     shown = {account(one.account) for one in told}
-    for node, record in replay.registry.nodes.items():
-        if record.status is NodeStatus.ACTIVE and node not in shown:
+    for node in replay.registry.nodes:
+        always = all(one and one.status is NodeStatus.ACTIVE for one in _records(node, replay, span))
+        if always and node not in shown:
             yield Finding(f"the coordinator does not show node {node}, which is active on chain", (node,))
-    for one in told:
-        node = account(one.account)
-        known = replay.registry.nodes.get(node)
-        if known is None or known.status is not NodeStatus.ACTIVE:
+    for entry in told:
+        node = account(entry.account)
+        active = [one for one in _records(node, replay, span) if one and one.status is NodeStatus.ACTIVE]
+        if not active:
             yield Finding(f"the coordinator shows node {node}, which is not active on chain", (node,))
             continue
-        pairs: Mapping[str, tuple[object, object]] = {
-            "operator": (account(one.operator), known.operator),
-            "roles": (one.roles, int(known.roles)),
-            "version": (one.version, unpack_version(known.version)),
+        pairs: Mapping[str, tuple[object, set[object]]] = {
+            "operator": (account(entry.operator), {known.operator for known in active}),
+            "roles": (entry.roles, {int(known.roles) for known in active}),
+            "version": (entry.version, {unpack_version(known.version) for known in active}),
         }
         yield from _different(f"{node}", pairs, node)
 
 
-def _standing(entry: NodeEntry, view: ReputationView, replay: Replay, head: Block) -> Iterator[Finding]:
+def _records(node: Account, replay: Replay, span: Span) -> list[NodeRecord | None]:
+    """All that a node was in a span; None stands for the time before it registered."""
+    before = [] if replay.registry.node_at(node, span.first.number) else [None]
+    return [*before, *values_since(replay.registry.trail, node, moment(span.first.number))]
+
+
+def _standing(entry: NodeEntry, view: ReputationView, replay: Replay, span: Span) -> Iterator[Finding]:
     node, book = account(entry.account), replay.scores.book
-    record, score = book.record_of(node), book.score_of(node, head.timestamp)
-    pairs: Mapping[str, tuple[object, object]] = {
-        "score in the catalog": (round(entry.score * 1e9), score),
-        "score": (view.score, score),
-        "good evidence": (view.good, record.good),
-        "bad evidence": (view.bad, record.bad),
-        "credibility": (view.credibility, book.credibility_of(node)),
+    records = list(values_since(replay.scores.trail, node, moment(span.first.number)))
+    if replay.scores.record_at(node, span.first.number) is None:
+        records.append(Record(incarnation=book.record_of(node).incarnation))
+    epochs = [time // book.epoch_seconds for time in (span.first.timestamp, span.last.timestamp)]
+    scores: set[object] = {
+        score(record, epoch) for record in records for epoch in range(epochs[0], epochs[1] + 1)
+    }
+    pairs: Mapping[str, tuple[object, set[object]]] = {
+        "score in the catalog": (round(entry.score * 1e9), scores),
+        "score": (view.score, scores),
+        "good and bad evidence": ((view.good, view.bad), {(one.good, one.bad) for one in records}),
+        "credibility": (view.credibility, {book.credibility_of(node)}),
     }
     yield from _different(f"{node}", pairs, node)
 
 
-async def _history(chain: ChainClient, view: ReputationView, head: Block) -> list[Finding]:
-    """The coordinator shows the newest updates, newest first."""
+async def _history(chain: ChainClient, view: ReputationView, span: Span) -> list[Finding]:
+    """The coordinator shows the newest steps, newest first; those of the span it may not know yet."""
     node = account(view.account)
-    topic = hash32(bytes(12) + account_bytes(node))
-    events = await chain.events_about(topic, chain.contracts.start_block, head.number)
-    updates = [one for one in events if isinstance(one, ReputationUpdated) and one.node == node]
-    expected = [_step(one) for one in reversed(updates)][:_HISTORY]
-    told = [one for one in view.history if one.block <= head.number]
+    steps = await read_history(chain, node, _HISTORY, span.last.number)
+    known = [ReputationStep.of(one) for one in steps]
+    told = [one for one in view.history if one.block <= span.last.number]
+    oldest = known[-1].block if len(known) == _HISTORY else 0
     differences = [
-        f"{node}: the coordinator shows {_words(one)}, the chain has no such update"
+        f"{node}: the coordinator shows {_words(one)}, the chain has no such step"
         for one in told
-        if one not in expected
+        if one.block >= oldest and one not in known
     ]
     differences += [
-        f"{node}: the coordinator keeps back {_words(one)}" for one in expected if one not in told
+        f"{node}: the coordinator keeps back {_words(one)}"
+        for one in known
+        if one.block <= span.first.number and one not in told
     ]
     return [Finding(sentence, (node,)) for sentence in differences]
 
 
-def _query(told: QueryView, known: Lifecycle | None) -> Iterator[Finding]:
+def _query(told: QueryView, known: Lifecycle | None, span: Span) -> Iterator[Finding]:
     query_id = QueryId(told.id)
     if known is None:
         if told.status not in (*_BEFORE_DISPATCH, "cancelled", "failed"):
@@ -153,16 +180,21 @@ def _query(told: QueryView, known: Lifecycle | None) -> Iterator[Finding]:
                 f"query {query_id} is {told.status} at the coordinator and unknown to the chain", (query_id,)
             )
         return
-    if told.status not in _ENDED[known.status]:
+    ended = _STATUSES[known.status]
+    under_way = (*_STATUSES[QueryStatus.DISPATCHED], *_BEFORE_DISPATCH)
+    if told.status not in (ended if known.time <= span.first.timestamp else (*ended, *under_way)):
         yield Finding(
             f"query {query_id} is {told.status} at the coordinator and {known.status.name.lower()} on chain",
             (query_id,),
         )
     result = known.opening.result_hash
-    pairs: Mapping[str, tuple[object, object]] = {
-        "spec hash": (told.spec_hash, f"0x{known.opening.terms.spec_hash.hex()}"),
-        "generation": (told.generation, known.generation),
-        "result hash": (told.result_hash, f"0x{result.hex()}" if result else None),
+    results: set[object] = {f"0x{result.hex()}" if result else None}
+    spec_hash = f"0x{known.opening.terms.spec_hash.hex()}"
+    lately = known.time > span.first.timestamp
+    pairs: Mapping[str, tuple[object, set[object]]] = {
+        "spec hash": (told.spec_hash, {spec_hash}),
+        "generation": (told.generation, set(range(known.generation + 1)) if lately else {known.generation}),
+        "result hash": (told.result_hash, results | {None} if lately else results),
     }
     yield from _different(f"query {query_id}", pairs, query_id)
     present = {account(one.account) for one in told.participants}
@@ -174,20 +206,15 @@ def _query(told: QueryView, known: Lifecycle | None) -> Iterator[Finding]:
 
 
 def _different(
-    what: str, pairs: Mapping[str, tuple[object, object]], subject: Account | QueryId
+    what: str, pairs: Mapping[str, tuple[object, set[object]]], subject: Account | QueryId
 ) -> Iterator[Finding]:
+    """Complain of what was true at no moment; of several truths the sentence gives one."""
     for name, (told, known) in pairs.items():
-        if told != known:
-            yield Finding(f"{what}: the coordinator says {name} {told}, the chain gives {known}", (subject,))
-
-
-def _step(event: ReputationUpdated) -> ReputationStep:
-    position = event.position
-    return ReputationStep(
-        query_id=event.query_id, block=position.block_number, tx=Hash32(position.transaction_hash),
-        score=event.score, good=event.good, bad=event.bad,
-    )  # fmt: skip
+        if told not in known:
+            given = " or ".join(sorted(map(str, known))[:3])
+            yield Finding(f"{what}: the coordinator says {name} {told}, the chain gives {given}", (subject,))
 
 
 def _words(step: ReputationStep) -> str:
-    return f"an update to {step.score / 1e9:.9f} in block {step.block}"
+    moved = "" if step.score is None else f" to {step.score / 1e9:.9f}"
+    return f"a step ({step.cause}){moved} in block {step.block}"

@@ -1,7 +1,7 @@
 """What something was after each recent event: draws are judged by the state after their seed block."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TypeVar
 
 Key = TypeVar("Key")
@@ -35,6 +35,13 @@ def value_at(trail: Mapping[Key, list[tuple[int, Value]]], key: Key, at: int) ->
     steps = trail.get(key, [])
     place = bisect_right(steps, at, key=lambda step: step[0])
     return steps[place - 1][1] if place else None
+
+
+def values_since(trail: Mapping[Key, list[tuple[int, Value]]], key: Key, at: int) -> Iterator[Value]:
+    """Yield what `key` was at a moment, if something was noted by then, and all that it has been since."""
+    steps = trail.get(key, [])
+    place = bisect_right(steps, at, key=lambda step: step[0])
+    yield from (value for _, value in steps[max(0, place - 1) :])
 
 
 def forget(trail: MutableMapping[Key, list[tuple[int, Value]]], until: int) -> None:

@@ -134,15 +134,17 @@ def steps_of(node: Account, events: Iterable[Event], times: Mapping[int, int]) -
     return tuple(found)
 
 
-async def read_history(chain: ChainClient, node: Account, limit: int) -> tuple[Step, ...]:
-    """Read the last `limit` steps of a node from the chain itself, newest first.
+async def read_history(
+    chain: ChainClient, node: Account, limit: int, until_block: int | None = None
+) -> tuple[Step, ...]:
+    """Read the last `limit` steps of a node, up to a block or the head, from the chain itself, newest first.
 
     ChainError when the chain cannot be read, UnexplainedUpdateError or HistoryContradictedError when it contradicts
     itself.
     """
-    head = await chain.head()
+    until = (await chain.head()).number if until_block is None else until_block
     found: list[Event] = []
-    last = head.number
+    last = until
     while last >= chain.contracts.start_block and sum(isinstance(one, STEPS) for one in found) < limit:
         first = max(chain.contracts.start_block, last - _RANGE_BLOCKS + 1)
         found = [*await _events(chain, node, first, last), *found]
@@ -151,7 +153,7 @@ async def read_history(chain: ChainClient, node: Account, limit: int) -> tuple[S
     blocks = await chain.blocks(numbers)
     times = {block.number: block.timestamp for block in blocks if block is not None}
     steps = steps_of(node, found, times)
-    await _check_end(chain, node, steps, head.number)
+    await _check_end(chain, node, steps, until)
     return steps[::-1][:limit]
 
 

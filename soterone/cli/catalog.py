@@ -1,12 +1,10 @@
 """`soter datasets`, `soter nodes`, `soter reputation`: what there is to choose from."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from soterone.chain.reputation_history import Step
 from soterone.cli.home import Home
 from soterone.cli.output import JsonFlag, console, print_json, print_table
 from soterone.crypto.accounts import account
@@ -80,7 +78,8 @@ def reputation(
         view = customer.reputation(node, limit)
         known = account(view.account)
         standing = customer.ledger.standing_of(known)
-        history = _history(customer.ledger.history_of(known, limit)) if chain else view.history
+        own = customer.ledger.history_of(known, limit) if chain else ()
+        history = [ReputationStep.of(step) for step in own] if chain else view.history
     if as_json:
         document = {**view.model_dump(mode="json"), "score_on_chain": standing.score}
         print_json({**document, "history": [step.model_dump(mode="json") for step in history]})
@@ -93,17 +92,6 @@ def reputation(
     )
     columns = ("time", "block", "what", "query or customer", "score", "good", "bad")
     print_table("History", columns, [_row(step) for step in history])
-
-
-def _history(steps: Iterable[Step]) -> list[ReputationStep]:
-    return [
-        ReputationStep(
-            block=step.position.block_number,
-            tx=step.position.transaction_hash,
-            **{name: getattr(step, name) for name in Step.__slots__ if name != "position"},
-        )
-        for step in steps
-    ]
 
 
 def _row(step: ReputationStep) -> tuple[str, ...]:

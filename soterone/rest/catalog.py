@@ -1,9 +1,10 @@
 """The catalog: `GET /v1/catalog/datasets` and `GET /v1/catalog/nodes`."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
+from soterone.chain.reputation_history import Step
 from soterone.domain.metadata import DatasetMetadata
 from soterone.rest.base import AccountText, Body
 
@@ -123,6 +124,12 @@ class ReputationStep(Body):
     score: int | None = None
     good: int | None = None
     bad: int | None = None
+
+    @classmethod
+    def of(cls, step: Step) -> Self:
+        """Return what is shown of a step."""
+        shown = {name: getattr(step, name) for name in Step.__slots__ if name != "position"}
+        return cls(block=step.position.block_number, tx=step.position.transaction_hash, **shown)
 
 
 class ReputationView(Body):

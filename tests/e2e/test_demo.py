@@ -191,7 +191,9 @@ def test_the_command_shows_the_same(demo: Demo) -> None:
     assert len(soter(demo, "nodes")) == 6
     node = next(iter(demo.document["reputation"]))
     reads = [soter(demo, "reputation", node) for _ in range(2)]
-    assert any(one["score"] == one["score_on_chain"] for one in reads), "an epoch ends between one pair at most"
+    assert any(one["score"] == one["score_on_chain"] for one in reads), (
+        "an epoch ends between one pair at most"
+    )
     history = reads[-1]["history"]
     assert [step["cause"] for step in history][-2:] == ["settled", "registered"]
     assert soter(demo, "reputation", node, "--chain")["history"] == history
