@@ -19,11 +19,9 @@ SPREAD = (
     "postgres/dispatched/restart@postgres",
     "coordinator/training/kill@postgres",
     "chain/delivering/reorg@postgres",
-    "chain/training/restart@postgres",
     "mpc/training/kill@postgres",
     "mpc/aligning/cut@postgres",
     "spare/training/kill@postgres",
-    "owner/training/restart@postgres",
     "owner/training/kill@postgres",
 )
 MOST_SECONDS = 1200
