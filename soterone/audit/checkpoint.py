@@ -107,16 +107,22 @@ class Checkpoint(BaseModel):
         )
 
     def replay(self) -> Replay:
-        """Return the replay to go on with; nothing counts as changed yet."""
-        registry = RegistryReplay(self.nodes, self.suspended, self.profile_versions, self.node_trail)
+        """Return the replay to go on with. What may still change counts as touched, so that its storage is proven again:
+        an RPC that leaves new events out would otherwise not be asked about it."""
+        registry = RegistryReplay(
+            self.nodes, self.suspended, self.profile_versions, self.node_trail, touched=set(self.nodes)
+        )
         windows = Windows(self.periods.feedback, self.periods.silent_settle)
-        lifecycles = LifecycleReplay(registry, windows, self.queries)
+        unsettled = {query_id for query_id, query in self.queries.items() if not query.is_over}
+        lifecycles = LifecycleReplay(registry, windows, self.queries, touched=unsettled)
         quorum = None
         if self.periods.quorum_epoch is not None and self.quorum:
             state = {name: getattr(self.quorum, name) for name in QuorumState.model_fields}
             quorum = QuorumReplay(registry, self.periods.quorum_epoch, **state)
-            quorum.penalties.enabled = True
-        scores = ScoreReplay(self.book, self.record_trail)
+            quorum.penalties.enabled, quorum.touched_dockets = True, set(self.quorum.dockets)
+        scores = ScoreReplay(
+            self.book, self.record_trail, nodes=set(self.book.records), customers=set(self.book.standings)
+        )
         daily = {day: Counter(counted) for day, counted in self.daily.items()}
         return Replay(registry, lifecycles, scores, quorum, self.events, daily)
 

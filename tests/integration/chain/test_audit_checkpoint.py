@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from audits import complaints, finished_query, small_history
+from audits import audit_through, complaints, finished_query, small_history
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures.chain import Anvil
 
@@ -63,6 +63,23 @@ async def test_going_on_gives_what_a_whole_audit_gives(
     assert told.report.new_events == 0
     assert [one.event for one in told.report.steps][-1] == "ReputationUpdated"
     assert told.checkpoint is None
+
+
+async def test_an_rpc_that_leaves_out_all_that_is_new_is_caught(
+    own_chain: ChainClient,
+    query: QueryId,
+    coordinator_signer: Signer,
+    signers: list[Signer],
+    tmp_path: Path,
+    key: Ed25519PrivateKey,
+) -> None:
+    first = kept(await checkpoint_of(own_chain), tmp_path, key)
+    await finished_query(own_chain, coordinator_signer, signers)
+    report = await audit_through({"eth_getLogs": lambda logs: []}, own_chain, Request(checkpoint=first))
+    assert report.new_events == 0
+    (storage,) = [one for one in report.checks if one.name.startswith("storage is proven")]
+    assert [one for one in storage.contradictions if "for the record of" in one]
+    assert [one for one in storage.contradictions if "for the credibility of" in one]
 
 
 async def test_a_changed_checkpoint_is_refused(
