@@ -79,14 +79,17 @@ class Suspicion:
     measured: Measurement = field(default=NOTHING_MEASURED)
 
 
-def suspicions(seen: Findings) -> tuple[Suspicion, ...]:
-    """Return what the findings accuse a node of, one a kind; none for an honest node, whatever its load."""
-    return tuple(_suspicions(seen))
+def suspicions(seen: Findings, *, serves: bool = True) -> tuple[Suspicion, ...]:
+    """Return what the findings accuse a node of, one a kind; none for an honest node, whatever its load.
+
+    A node that no longer `serves` owes nobody an answer, but answers for what it said before it left.
+    """
+    return tuple(_suspicions(seen, serves))
 
 
-def _suspicions(seen: Findings) -> Iterator[Suspicion]:
+def _suspicions(seen: Findings, serves: bool) -> Iterator[Suspicion]:
     failed = sum(_failed(seen, number) for number in range(ROUNDS))
-    if failed == ROUNDS:
+    if serves and failed == ROUNDS:
         yield Suspicion(Kind.LIVENESS, "In every round it was silent, or refused without an excuse.")
     profile = judge_profile(seen.declared, seen.rounds, failed)
     if profile.opinion is Opinion.FALSE and profile.measured is not None:

@@ -89,6 +89,12 @@ def test_who_refuses_one_round_is_judged_by_the_other() -> None:
     assert kinds(replace(tried(*answered, *refused[1:]), rounds=(LIE,))) == []
 
 
+def test_who_leaves_before_the_vote_answers_for_its_lies_alone() -> None:
+    seen = replace(tried(*every_round(Heard.NOTHING)), rounds=(LIE, LIE))
+    assert [one.kind for one in suspicions(seen, serves=False)] == [Kind.PROFILE]
+    assert kinds(seen) == [Kind.LIVENESS, Kind.PROFILE]
+
+
 def test_a_false_snapshot_a_false_version_and_two_roots_are_each_a_claim() -> None:
     told = (Snapshot(0.0, 2**30),) * 2
     assert kinds(replace(NOTHING_SEEN, rounds=(TRUTH, TRUTH), snapshots=told)) == [Kind.SNAPSHOT]
