@@ -107,8 +107,8 @@ class Checkpoint(BaseModel):
         )
 
     def replay(self) -> Replay:
-        """Return the replay to go on with. What may still change counts as touched, so that its storage is proven again:
-        an RPC that leaves new events out would otherwise not be asked about it."""
+        """Return the replay to go on with. What may still change counts as touched, so that its storage is proven
+        again: an RPC that leaves new events out would otherwise not be asked about it."""
         registry = RegistryReplay(
             self.nodes, self.suspended, self.profile_versions, self.node_trail, touched=set(self.nodes)
         )
