@@ -83,11 +83,12 @@ class Checkpoint(BaseModel):
     def of(
         cls, replay: Replay, contracts: Contracts, periods: Periods, block: BlockRef, *, anchored: bool
     ) -> "Checkpoint":
-        """Keep what a replay knows after `block`; of older trails only what draws may still look at."""
-        oldest = moment(max(0, block.number - TRAIL_BLOCKS))
-        forget(replay.registry.trail, oldest)
-        forget(replay.scores.trail, oldest)
+        """Keep what a replay knows after `block`; of older trails only what draws and votes may still look at."""
         quorum = replay.quorum
+        recent = block.number - TRAIL_BLOCKS
+        forget(replay.scores.trail, moment(max(0, recent)))
+        undecided = quorum.undecided_since if quorum else None
+        forget(replay.registry.trail, moment(max(0, min(recent, undecided or recent) - 1)))
         return cls(
             chain_id=contracts.chain_id,
             contracts=dict(contracts.addresses),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -9,10 +10,12 @@ from audits import audit_through, complaints, finished_query, small_history
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures.chain import Anvil
 
+from soterone.audit import story
 from soterone.audit.auditor import Request, run_audit
 from soterone.audit.checkpoint import Checkpoint, CheckpointError, load, own_key, public_key_of, save
 from soterone.audit.report import AnchorKind, Scope
 from soterone.chain.client import ChainClient
+from soterone.chain.errors import RpcError
 from soterone.chain.json_rpc import JsonRpc
 from soterone.crypto.accounts import Signer
 from soterone.domain.ids import QueryId
@@ -80,6 +83,29 @@ async def test_an_rpc_that_leaves_out_all_that_is_new_is_caught(
     (storage,) = [one for one in report.checks if one.name.startswith("storage is proven")]
     assert [one for one in storage.contradictions if "for the record of" in one]
     assert [one for one in storage.contradictions if "for the credibility of" in one]
+
+
+class SparingRpc(JsonRpc):
+    """An RPC that refuses long ranges of logs, as public ones do."""
+
+    async def call(self, method: str, *parameters: Any) -> Any:
+        if method == "eth_getLogs" and "toBlock" in parameters[0]:
+            first, last = (int(parameters[0][name], 16) for name in ("fromBlock", "toBlock"))
+            if last - first >= 4:
+                raise RpcError(method, -32005, "the range is too large")
+        return await super().call(method, *parameters)
+
+
+async def test_what_lies_behind_a_checkpoint_is_read_in_ranges(
+    own_chain: ChainClient, query: QueryId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story, "RANGE_BLOCKS", 4)
+    request = Request(Scope(query=query), checkpoint=await checkpoint_of(own_chain))
+    whole = (await run_audit(own_chain, Request(Scope(query=query)))).report
+    async with ChainClient(SparingRpc(own_chain.rpc.endpoint), own_chain.contracts) as sparing:
+        report = (await run_audit(sparing, request)).report
+    assert report.steps == whole.steps
+    assert report.steps
 
 
 async def test_a_changed_checkpoint_is_refused(
