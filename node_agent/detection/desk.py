@@ -1,7 +1,8 @@
 """Where this node answers the detectors drawn for it, within limits that keep its own work first.
 
 A detector gets one whole challenge a round, none while a query computes; a query that begins ends
-the challenge. Challenges wait for one another, so that none is measured beside another.
+the challenge. Challenges wait for one another, so that none is measured beside another, and none lasts so long that
+the next detector must take the wait for a refusal.
 """
 
 import asyncio
@@ -42,6 +43,9 @@ CHALLENGES_A_ROUND = 3
 """How often one may begin in a round, as a network may break it off; after one that was done there is no other."""
 
 RUN_PATIENCE_SECONDS = 30.0
+CHALLENGE_SECONDS = 120.0
+"""What is not done by then is broken off: a detector that dawdles keeps the others of its panel waiting."""
+
 _ECHOES = 16
 _WATCH_SECONDS = 0.1
 _KIB = 1024
@@ -86,6 +90,7 @@ class Desk:
         self._probes: Counter[Account] = Counter()
         self._challenges: Counter[tuple[Account, int]] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
+        self._present: set[Account] = set()
 
     async def probe(self, caller: Account, epoch: int) -> ProbeReply:
         """Tell a drawn detector what this node declares and how it stands. Errors: PeerRefusalError."""
@@ -113,18 +118,33 @@ class Desk:
         if first is None or first.lanes or not 0 <= first.round < ROUNDS:
             raise MalformedError("A challenge begins with its epoch and round, and without lanes.")
         await self._admit(caller, first.epoch)
-        async with self._turn:
-            self._check_free()
-            self._challenges[caller, first.round] += 1
-            if self._challenges[caller, first.round] > CHALLENGES_A_ROUND:
-                raise ExhaustedError("This detector has had its challenges of this round.")
-            await self._answer_all(runs, write)
-            self._challenges[caller, first.round] = CHALLENGES_A_ROUND
+        if caller in self._present:
+            raise ExhaustedError("A detector has one challenge at a time.")
+        self._present.add(caller)
+        try:
+            async with self._turn:
+                await self._take_turn(caller, first.round, runs, write)
+        finally:
+            self._present.discard(caller)
         log.info("challenge answered", detector=caller, epoch=first.epoch, round=first.round)
 
     async def close(self) -> None:
         """Wait until no child is left; call it after the server has stopped."""
         await asyncio.gather(*self._ending, return_exceptions=True)
+
+    async def _take_turn(
+        self, caller: Account, number: int, runs: AsyncIterator[ChallengeRun], write: Write
+    ) -> None:
+        self._check_free()
+        self._challenges[caller, number] += 1
+        if self._challenges[caller, number] > CHALLENGES_A_ROUND:
+            raise ExhaustedError("This detector has had its challenges of this round.")
+        try:
+            async with asyncio.timeout(CHALLENGE_SECONDS):
+                await self._answer_all(runs, write)
+        except TimeoutError as error:
+            raise ExhaustedError("A challenge has its time, and the others of the panel wait.") from error
+        self._challenges[caller, number] = CHALLENGES_A_ROUND
 
     async def _answer_all(self, runs: AsyncIterator[ChallengeRun], write: Write) -> None:
         allowance = Allowance.of(Declared.of(self._own.profile))

@@ -176,10 +176,8 @@ class Detector:
         if seen is None:
             return []
         record = await self._parts.chain.node_of(node)
-        if record.status is not NodeStatus.ACTIVE:
-            return []  # it left meanwhile, and owes nobody an answer
         found = []
-        for one in suspicions(seen):
+        for one in suspicions(seen, serves=record.status is NodeStatus.ACTIVE):
             severity = bench.terms.highest_severity(one.kind)
             if not severity:
                 continue
@@ -290,14 +288,15 @@ class Detector:
         return 2 * self._parts.epoch_seconds + 100
 
     async def _send(self, call: Call) -> bool:
-        """Send a transaction; one that the contract refuses, as when another member was faster, is no error."""
+        """Send a transaction; one that the contract refuses, as when another member was faster, is no error, and one
+        that does not get through is no reason to leave the others out."""
         try:
             await self._parts.payer.send(call)
         except RevertedError as refusal:
             log.info("transaction refused", call=call.description, reason=refusal.sentence)
             return False
-        except grpc.aio.AioRpcError as error:
-            log.warning("transaction not relayed", call=call.description, reason=error.details())
+        except (ChainError, grpc.aio.AioRpcError) as error:
+            log.warning("transaction not sent", call=call.description, reason=str(error)[:300])
             return False
         return True
 

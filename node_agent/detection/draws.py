@@ -10,6 +10,9 @@ from soterone.domain.panels import Bench, TooFewSeatsError
 _FRESH_SECONDS = 5.0
 """How long an answer of the chain is believed without asking again: a reorganisation may change it."""
 
+_NONE_FRESH_SECONDS = 0.2
+"""As long for an epoch without panels, which gets them soon: any node may make this one ask by probing it."""
+
 _MAX_KEPT = 4
 
 
@@ -32,7 +35,7 @@ class Draws:
     async def bench(self, epoch: int) -> Bench | None:
         """Return what the epoch's panels follow from, None while it has none."""
         read_at, bench = self._benches.get(epoch, (float("-inf"), None))
-        if bench is None or self._clock() - read_at > _FRESH_SECONDS:
+        if self._clock() - read_at > (_FRESH_SECONDS if bench else _NONE_FRESH_SECONDS):
             bench = await self._quorum.bench_of(epoch)
             self._benches[epoch] = self._clock(), bench
             for old in sorted(self._benches)[:-_MAX_KEPT]:

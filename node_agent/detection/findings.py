@@ -13,7 +13,7 @@ from node_agent.detection.verdict import ROUNDS, Opinion, Round, judge_profile
 from soterone.domain.detection import NOTHING_MEASURED, Kind, Measurement
 
 LEAST_TRIES = 3
-"""A node is silent in a round, or refuses it, when so many tries say so and none says otherwise."""
+"""A node fails a round when so many tries found it silent or refusing and none brought an answer or an excuse."""
 
 
 class Heard(StrEnum):
@@ -79,20 +79,22 @@ class Suspicion:
     measured: Measurement = field(default=NOTHING_MEASURED)
 
 
-def suspicions(seen: Findings) -> tuple[Suspicion, ...]:
-    """Return what the findings accuse a node of, one a kind; none for an honest node, whatever its load."""
-    return tuple(_suspicions(seen))
+def suspicions(seen: Findings, *, serves: bool = True) -> tuple[Suspicion, ...]:
+    """Return what the findings accuse a node of, one a kind; none for an honest node, whatever its load.
+
+    A node that no longer `serves` owes nobody an answer, but answers for what it said before it left.
+    """
+    return tuple(_suspicions(seen, serves))
 
 
-def _suspicions(seen: Findings) -> Iterator[Suspicion]:
-    if all(_silent(seen, number) for number in range(ROUNDS)):
-        yield Suspicion(Kind.LIVENESS, "It answered no probe in any round, while other nodes answered.")
-    elif all(_refused(seen, number) for number in range(ROUNDS)):
-        yield Suspicion(Kind.LIVENESS, "It refused the challenge of every round without an excuse.")
-    profile = judge_profile(seen.declared, seen.rounds)
+def _suspicions(seen: Findings, serves: bool) -> Iterator[Suspicion]:
+    failed = sum(_failed(seen, number) for number in range(ROUNDS))
+    if serves and failed == ROUNDS:
+        yield Suspicion(Kind.LIVENESS, "In every round it was silent, or refused without an excuse.")
+    profile = judge_profile(seen.declared, seen.rounds, failed)
     if profile.opinion is Opinion.FALSE and profile.measured is not None:
         yield Suspicion(Kind.PROFILE, profile.sentence, profile.measured)
-    snapshot = judge_snapshots(seen.declared, seen.rounds, seen.snapshots)
+    snapshot = judge_snapshots(seen.declared, seen.rounds, seen.snapshots, failed)
     if snapshot.opinion is Opinion.FALSE:
         yield Suspicion(Kind.SNAPSHOT, snapshot.sentence)
     if len(seen.versions) >= ROUNDS and all(one != seen.version_on_chain for one in seen.versions):
@@ -101,11 +103,12 @@ def _suspicions(seen: Findings) -> Iterator[Suspicion]:
         yield Suspicion(Kind.DATASET, f"Dataset {seen.two_roots[0].dataset} is bound to two sets of rows.")
 
 
-def _silent(seen: Findings, number: int) -> bool:
-    heard = [one.probe for one in seen.tries if one.round == number]
-    return heard.count(Heard.NOTHING) >= LEAST_TRIES and set(heard) <= {Heard.NOTHING, Heard.UNSURE}
-
-
-def _refused(seen: Findings, number: int) -> bool:
-    heard = [one.challenge for one in seen.tries if one.round == number]
-    return heard.count(Heard.REFUSAL) >= LEAST_TRIES and set(heard) <= {Heard.REFUSAL, Heard.UNSURE}
+def _failed(seen: Findings, number: int) -> bool:
+    """Silence and refusals count alike: who mixes them, or refuses the probe already, gains nothing by it."""
+    tries = [one for one in seen.tries if one.round == number]
+    if any(one.challenge in (Heard.ANSWER, Heard.EXCUSE) for one in tries):
+        return False
+    failures = [
+        one for one in tries if one.probe is Heard.NOTHING or Heard.REFUSAL in (one.probe, one.challenge)
+    ]
+    return len(failures) >= LEAST_TRIES

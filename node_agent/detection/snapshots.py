@@ -30,14 +30,15 @@ class SnapshotVerdict:
 
 
 def judge_snapshots(
-    declared: Declared, rounds: Sequence[Round], snapshots: Sequence[Snapshot]
+    declared: Declared, rounds: Sequence[Round], snapshots: Sequence[Snapshot], failed: int = 0
 ) -> SnapshotVerdict:
-    """Judge what a node told; FALSE only when every run of every round contradicts every snapshot.
+    """Judge what a node told; FALSE only when every run of every round contradicts every snapshot. `failed` as for
+    `judge_profile`.
 
     A load that is told to detectors alone excuses slowness at no price: heartbeats must tell of it, too, where it
     keeps work away.
     """
-    if len(rounds) < ROUNDS or not snapshots:
+    if not rounds or len(rounds) + failed < ROUNDS or not snapshots:
         return SnapshotVerdict(Opinion.UNDECIDED, f"{len(rounds)} of {ROUNDS} rounds are done.")
     told_mib = max(one.memory_total_bytes for one in snapshots) // _MIB
     if told_mib < declared.memory_mib * _MEMORY_SHARE:

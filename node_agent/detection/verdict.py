@@ -66,9 +66,12 @@ class ProfileVerdict:
     sentence: str
 
 
-def judge_profile(declared: Declared, rounds: Sequence[Round]) -> ProfileVerdict:
-    """Judge a profile; UNDECIDED before `ROUNDS` rounds. Never FALSE unless every round gives reason."""
-    if len(rounds) < ROUNDS:
+def judge_profile(declared: Declared, rounds: Sequence[Round], failed: int = 0) -> ProfileVerdict:
+    """Judge a profile; UNDECIDED before `ROUNDS` rounds. Never FALSE unless every round gives reason.
+
+    `failed` rounds, which the node did not answer and did not excuse, are done and speak for nobody.
+    """
+    if not rounds or len(rounds) + failed < ROUNDS:
         return ProfileVerdict(Opinion.UNDECIDED, None, f"{len(rounds)} of {ROUNDS} rounds are done.")
     right = [one for one in rounds if not one.wrong]
     if not right:

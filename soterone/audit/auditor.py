@@ -167,7 +167,8 @@ async def _draws(chain: ChainClient, request: Request, replay: Replay) -> Check:
     if request.second:
         findings += await confirm(request.second, list(headers.values()))
     drawn = len(replay.lifecycles.replacements) + len(replay.quorum.seeds if replay.quorum else ())
-    return Check("draws repeat from their seeds", drawn, findings)
+    note = "" if request.second or not known else "nobody but this RPC confirms the blocks that seeded them"
+    return Check("draws repeat from their seeds", drawn, findings, note)
 
 
 async def _statements(chain: ChainClient, read: Read, replay: Replay) -> tuple[Check, Check]:

@@ -83,11 +83,12 @@ class Checkpoint(BaseModel):
     def of(
         cls, replay: Replay, contracts: Contracts, periods: Periods, block: BlockRef, *, anchored: bool
     ) -> "Checkpoint":
-        """Keep what a replay knows after `block`; of older trails only what draws may still look at."""
-        oldest = moment(max(0, block.number - TRAIL_BLOCKS))
-        forget(replay.registry.trail, oldest)
-        forget(replay.scores.trail, oldest)
+        """Keep what a replay knows after `block`; of older trails only what draws and votes may still look at."""
         quorum = replay.quorum
+        recent = block.number - TRAIL_BLOCKS
+        forget(replay.scores.trail, moment(max(0, recent)))
+        undecided = quorum.undecided_since if quorum else None
+        forget(replay.registry.trail, moment(max(0, min(recent, undecided or recent) - 1)))
         return cls(
             chain_id=contracts.chain_id,
             contracts=dict(contracts.addresses),
@@ -107,16 +108,22 @@ class Checkpoint(BaseModel):
         )
 
     def replay(self) -> Replay:
-        """Return the replay to go on with; nothing counts as changed yet."""
-        registry = RegistryReplay(self.nodes, self.suspended, self.profile_versions, self.node_trail)
+        """Return the replay to go on with. What may still change counts as touched, so that its storage is proven
+        again: an RPC that leaves new events out would otherwise not be asked about it."""
+        registry = RegistryReplay(
+            self.nodes, self.suspended, self.profile_versions, self.node_trail, touched=set(self.nodes)
+        )
         windows = Windows(self.periods.feedback, self.periods.silent_settle)
-        lifecycles = LifecycleReplay(registry, windows, self.queries)
+        unsettled = {query_id for query_id, query in self.queries.items() if not query.is_over}
+        lifecycles = LifecycleReplay(registry, windows, self.queries, touched=unsettled)
         quorum = None
         if self.periods.quorum_epoch is not None and self.quorum:
             state = {name: getattr(self.quorum, name) for name in QuorumState.model_fields}
             quorum = QuorumReplay(registry, self.periods.quorum_epoch, **state)
-            quorum.penalties.enabled = True
-        scores = ScoreReplay(self.book, self.record_trail)
+            quorum.penalties.enabled, quorum.touched_dockets = True, set(self.quorum.dockets)
+        scores = ScoreReplay(
+            self.book, self.record_trail, nodes=set(self.book.records), customers=set(self.book.standings)
+        )
         daily = {day: Counter(counted) for day, counted in self.daily.items()}
         return Replay(registry, lifecycles, scores, quorum, self.events, daily)
 

@@ -75,6 +75,14 @@ class Lifecycle:
         grace = terms.result_retry_seconds + terms.cleanup_grace_seconds
         return self.dispatched_at + terms.max_run_seconds + grace
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing but ratings may still come."""
+        return self.settled is not None and self.status in (
+            QueryStatus.COMPLETED_CLEANED,
+            QueryStatus.FAILED_CLEANED,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Windows:

@@ -149,6 +149,15 @@ class QuorumReplay:
         """Complain of penalties that no claim explains."""
         self.findings += self.penalties.finish()
 
+    @property
+    def undecided_since(self) -> int | None:
+        """The height of the oldest votes that may still decide something, None when there are none."""
+        latest = max(self.epochs, default=0)
+        pending = (
+            one.position[0] for one in self.commitments.values() if not one.spent and one.epoch >= latest - 1
+        )
+        return min(pending, default=None)
+
     def panel_of(self, claim: Claim) -> tuple[Account, ...]:
         """Who judges what a claim is about, drawn again; empty when its epoch has no panels."""
         accused, opened = claim.accusation, self.epochs.get(claim.accusation.epoch)

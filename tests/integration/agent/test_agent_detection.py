@@ -14,6 +14,7 @@ import pytest
 from fixtures.detection import EPOCH, Ground, NoSessions
 from fixtures.participants import Node
 
+from node_agent.detection import desk
 from node_agent.detection.desk import PROBES_AN_EPOCH
 from node_agent.detection.plan import Declared
 from node_agent.detection.probing import NodeLine
@@ -235,6 +236,27 @@ async def test_a_challenge_asks_no_more_than_the_profile_warrants(
             await call.read()
         await channel.close()
     assert not workers()
+
+
+async def test_a_detector_that_dawdles_loses_its_turn(
+    ground: Ground, node: Node, detector: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "CHALLENGE_SECONDS", 3.0)
+    honest = ground.node()
+    ground.draw[node.account] = (detector.account, honest.account)
+    async with ground.serving(node, SMALL) as reach:
+        channel = peer_channel(reach.profile.endpoint, reach.certificate_pem, detector.tls)
+        first, second = PeerStub(channel).Challenge(timeout=60), PeerStub(channel).Challenge(timeout=60)
+        await first.write(ChallengeRun(epoch=EPOCH))
+        await first.read()
+        await second.write(ChallengeRun(epoch=EPOCH))
+        async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "one challenge at a time"):
+            await second.read()
+        async with ground.line(honest, reach) as line:
+            await challenged(line)
+        async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "has its time"):
+            await first.read()
+        await channel.close()
 
 
 async def test_a_network_without_detectors_answers_none(ground: Ground, node: Node, detector: Node) -> None:

@@ -126,11 +126,13 @@ class Town:
     stores: dict[Account, Store] = field(default_factory=dict)
 
     async def settle(self) -> None:
-        """Register and seat the detectors; every other one has coins."""
+        """Register and seat the detectors; every other one has coins, half of the rest one that buys nothing."""
         self.coordinator.court = self.court
         for number in range(SEATS):
             node = self.ground.node(Role.DETECTOR)
-            self.court.anvil.rpc("anvil_setBalance", node.account, hex(number % 2 * 10**18))
+            self.court.anvil.rpc(
+                "anvil_setBalance", node.account, hex(10**18 if number % 2 else number // 2 % 2)
+            )
             store = self.stores[node.account] = Store.open(self.folder / f"{number}.sqlite3")
             self.stack.callback(store.close)
             polling = Polling(

@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from audits import complaints, finished_query, small_history
+from audits import audit_through, complaints, finished_query, small_history
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures.chain import Anvil
 
+from soterone.audit import story
 from soterone.audit.auditor import Request, run_audit
 from soterone.audit.checkpoint import Checkpoint, CheckpointError, load, own_key, public_key_of, save
 from soterone.audit.report import AnchorKind, Scope
 from soterone.chain.client import ChainClient
+from soterone.chain.errors import RpcError
 from soterone.chain.json_rpc import JsonRpc
 from soterone.crypto.accounts import Signer
 from soterone.domain.ids import QueryId
@@ -63,6 +66,46 @@ async def test_going_on_gives_what_a_whole_audit_gives(
     assert told.report.new_events == 0
     assert [one.event for one in told.report.steps][-1] == "ReputationUpdated"
     assert told.checkpoint is None
+
+
+async def test_an_rpc_that_leaves_out_all_that_is_new_is_caught(
+    own_chain: ChainClient,
+    query: QueryId,
+    coordinator_signer: Signer,
+    signers: list[Signer],
+    tmp_path: Path,
+    key: Ed25519PrivateKey,
+) -> None:
+    first = kept(await checkpoint_of(own_chain), tmp_path, key)
+    await finished_query(own_chain, coordinator_signer, signers)
+    report = await audit_through({"eth_getLogs": lambda logs: []}, own_chain, Request(checkpoint=first))
+    assert report.new_events == 0
+    (storage,) = [one for one in report.checks if one.name.startswith("storage is proven")]
+    assert [one for one in storage.contradictions if "for the record of" in one]
+    assert [one for one in storage.contradictions if "for the credibility of" in one]
+
+
+class SparingRpc(JsonRpc):
+    """An RPC that refuses long ranges of logs, as public ones do."""
+
+    async def call(self, method: str, *parameters: Any) -> Any:
+        if method == "eth_getLogs" and "toBlock" in parameters[0]:
+            first, last = (int(parameters[0][name], 16) for name in ("fromBlock", "toBlock"))
+            if last - first >= 4:
+                raise RpcError(method, -32005, "the range is too large")
+        return await super().call(method, *parameters)
+
+
+async def test_what_lies_behind_a_checkpoint_is_read_in_ranges(
+    own_chain: ChainClient, query: QueryId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story, "RANGE_BLOCKS", 4)
+    request = Request(Scope(query=query), checkpoint=await checkpoint_of(own_chain))
+    whole = (await run_audit(own_chain, Request(Scope(query=query)))).report
+    async with ChainClient(SparingRpc(own_chain.rpc.endpoint), own_chain.contracts) as sparing:
+        report = (await run_audit(sparing, request)).report
+    assert report.steps == whole.steps
+    assert report.steps
 
 
 async def test_a_changed_checkpoint_is_refused(

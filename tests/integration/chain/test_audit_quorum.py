@@ -12,15 +12,17 @@ from eth_utils import keccak
 from fixtures.chain import Anvil, deploy_contracts
 from fixtures.court import GOVERNOR, PAYER, Court, hashes
 
-from soterone.audit.auditor import audit
+from soterone.audit.auditor import Request, audit, run_audit
+from soterone.audit.trail import TRAIL_BLOCKS
 from soterone.chain.ballots import Ballot
-from soterone.chain.calls import Call
+from soterone.chain.calls import Call, CallBuilder
 from soterone.chain.client import ChainClient
 from soterone.chain.codec import encode_call
 from soterone.chain.deployment import DEVNET
 from soterone.chain.events import ClaimAppealed, ClaimFinal, ClaimReversed, ClaimUpheld, VotesCommitted
 from soterone.chain.governance import GovernanceCalls, Governor
 from soterone.chain.records import Contracts
+from soterone.crypto.messages import Domain, Unregistration, sign
 from soterone.domain.detection import Kind
 from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.reputation import Severity
@@ -160,3 +162,27 @@ async def test_a_penalty_that_no_panel_imposed_is_caught(chain: ChainClient, cit
     finally:
         city.anvil.rpc("evm_revert", snapshot)
     assert f"{city.condemned} was penalised by severity 2 without an upheld claim" in complaints(report)
+
+
+async def test_votes_are_judged_by_what_stood_when_they_were_cast_also_behind_a_checkpoint(
+    own_anvil: Anvil,
+) -> None:
+    contracts = Contracts.of(deploy_contracts(own_anvil, SMALL))
+    async with await ChainClient.connect(own_anvil.url, contracts, timeout_seconds=120) as chain:
+        court = Court(own_anvil, chain)
+        await court.seat(9)
+        accused = await court.register(Role.MPC_NODE)
+        panel = await court.quorum.panel_of(accused.account, await court.next_epoch())
+        accusation = await court.accusation(accused.account)
+        votes = court.votes(accusation, panel)
+        committed = await court.commit(accusation, votes)
+        left = Unregistration(accused.account, 1, (await chain.head()).timestamp + 3600)
+        domain = Domain(contracts.chain_id, contracts.addresses["NodeRegistry"])
+        await court.payer.send(CallBuilder(contracts.addresses).unregister(left, sign(accused, domain, left)))
+        own_anvil.rpc("anvil_mine", hex(TRAIL_BLOCKS + 1))
+        first = await run_audit(chain, Request())
+        assert first.checkpoint is not None, complaints(first.report)
+        await court.next_epoch_begins()
+        await court.send(await court.upholding(accusation, committed, votes, panel), ClaimUpheld)
+        report = (await run_audit(chain, Request(checkpoint=first.checkpoint))).report
+        assert report.ok, complaints(report)

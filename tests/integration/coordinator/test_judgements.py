@@ -12,7 +12,7 @@ from fixtures.query_world import World, eventually, open_world
 
 from coordinator import judgements
 from coordinator.database import Database
-from coordinator.errors import Malformed, Missing, TooMany
+from coordinator.errors import Forbidden, Malformed, Missing, TooMany
 from soterone.chain.ballots import Ballot, votes_id
 from soterone.chain.client import ChainClient
 from soterone.chain.deployment import DEVNET
@@ -55,7 +55,8 @@ async def test_a_panel_without_coins_condemns(world: World, own_anvil: Anvil) ->
     accusation = await court.accusation(node)
     panel = await court.quorum.panel_of(node, epoch)
     votes = court.votes(accusation, panel[:2])
-    await judgements.relay(world.context, teller, court.calls.commit_votes(node, hashes(panel, votes)).data)
+    committing = court.calls.commit_votes(node, hashes(panel, votes)).data
+    await judgements.relay(world.context, panel[0], committing)
     given = signature_hashes(panel, {one: vote.signature for one, vote in votes.items()})
     leaves = [leaf_of(*pair) if any(pair[1]) else bytes(32) for pair in zip(panel, given, strict=True)]
     ballot = Ballot.of(panel, leaves, votes)
@@ -88,9 +89,10 @@ async def test_a_node_is_not_relayed_for_without_end(
     monkeypatch.setattr(judgements, "MOST_AN_EPOCH", 2)
     court = Court(own_anvil, world.context.chain)
     await court.seat(8)
-    node, (teller, other, *_) = (await court.register(Role.MPC_NODE)).account, court.detectors
+    node = (await court.register(Role.MPC_NODE)).account
     epoch = await court.next_epoch()
     panel = await court.quorum.panel_of(node, epoch)
+    teller, other, *_ = panel
 
     def committing(number: int) -> bytes:
         return court.calls.commit_votes(node, [bytes([number]) * 32] * len(panel)).data
@@ -100,6 +102,45 @@ async def test_a_node_is_not_relayed_for_without_end(
     with pytest.raises(TooMany):
         await judgements.relay(world.context, teller, committing(3))
     await judgements.relay(world.context, other, committing(3))
+
+
+async def test_votes_are_carried_for_members_of_their_panel_alone(world: World, own_anvil: Anvil) -> None:
+    court = Court(own_anvil, world.context.chain)
+    await court.seat(8)
+    accused = await court.register(Role.MPC_NODE)
+    panel = await court.quorum.panel_of(accused.account, await court.next_epoch())
+    votes = court.calls.commit_votes(accused.account, [bytes([1]) * 32] * len(panel)).data
+    for stranger in (accused.account, *(court.detectors.keys() - set(panel))):
+        with pytest.raises(Forbidden, match="member of their panel"):
+            await judgements.relay(world.context, stranger, votes)
+
+    upheld = await court.upheld(await court.accusation(accused.account))
+    appeal = await court.appealing(upheld.claim_id, upheld.claim, accused)
+    await judgements.relay(world.context, accused.account, appeal.data)
+    found = await eventually(
+        lambda: court.quorum.claim_of(upheld.claim_id), lambda one: one.status is ClaimStatus.APPEALED
+    )
+    await court.next_epoch()
+    second = await court.quorum.appeal_panel_of(upheld.claim_id, upheld.claim)
+    reversal = hashes(second, court.reversals(upheld.claim_id, found.epoch, second))
+    data = court.calls.commit_reversal(upheld.claim_id, upheld.claim, reversal).data
+    with pytest.raises(Forbidden, match="member of their panel"):
+        await judgements.relay(world.context, accused.account, data)
+    await judgements.relay(world.context, second[0], data)
+
+
+async def test_nobody_appeals_in_the_name_of_the_coordinator(
+    world: World, own_anvil: Anvil, coordinator_signer: Signer
+) -> None:
+    court = Court(own_anvil, world.context.chain)
+    await court.seat(8)
+    coordinators = await court.register(Role.MPC_NODE, operator=coordinator_signer)
+    await court.next_epoch()
+    upheld = await court.upheld(await court.accusation(coordinators.account))
+    deadline = (await world.context.chain.head()).timestamp + 3600
+    appeal = court.calls.appeal(upheld.claim_id, upheld.claim, bytes(32), deadline, b"")
+    with pytest.raises(Malformed, match="sign the appeal"):
+        await judgements.relay(world.context, Signer.new().account, appeal.data)
 
 
 async def test_a_network_without_a_quorum_says_so(world: World) -> None:

@@ -41,9 +41,20 @@ def test_silence_in_every_round_is_a_claim_about_liveness() -> None:
     assert kinds(tried(*every_round(Heard.NOTHING))) == [Kind.LIVENESS]
 
 
-@pytest.mark.parametrize("probe", [Heard.ANSWER, Heard.REFUSAL, Heard.EXCUSE])
-def test_one_answer_breaks_the_silence(probe: Heard) -> None:
-    assert kinds(tried(*every_round(Heard.NOTHING), Try(1, probe))) == []
+@pytest.mark.parametrize("challenge", [Heard.ANSWER, Heard.EXCUSE])
+def test_one_answer_breaks_the_silence(challenge: Heard) -> None:
+    assert kinds(tried(*every_round(Heard.NOTHING), Try(1, Heard.ANSWER, challenge))) == []
+
+
+def test_who_refuses_the_probe_already_escapes_no_claim() -> None:
+    assert kinds(tried(*every_round(Heard.REFUSAL))) == [Kind.LIVENESS]
+
+
+def test_silence_and_refusals_count_together() -> None:
+    mixed = [Try(0, Heard.NOTHING), Try(0, Heard.REFUSAL), Try(0, Heard.ANSWER, Heard.REFUSAL)]
+    refused = [Try(1, Heard.REFUSAL)] * 3
+    assert kinds(tried(*mixed, *refused)) == [Kind.LIVENESS]
+    assert kinds(tried(*mixed, *refused[1:])) == []
 
 
 def test_silence_counts_only_while_others_are_heard_and_in_every_round() -> None:
@@ -67,6 +78,21 @@ def test_a_false_profile_is_accused_with_what_was_measured() -> None:
     assert (found.kind, found.measured) == (Kind.PROFILE, Measurement(2, 16_384, 20_000))
     assert kinds(replace(NOTHING_SEEN, rounds=(LIE,))) == []
     assert kinds(replace(NOTHING_SEEN, rounds=(LIE, TRUTH))) == []
+
+
+def test_who_refuses_one_round_is_judged_by_the_other() -> None:
+    answered, refused = [Try(0, Heard.ANSWER, Heard.ANSWER)], [Try(1, Heard.ANSWER, Heard.REFUSAL)] * 3
+    seen = tried(*answered, *refused)
+    assert kinds(replace(seen, rounds=(LIE,))) == [Kind.PROFILE]
+    assert kinds(replace(seen, rounds=(TRUTH,))) == []
+    assert kinds(replace(seen, rounds=(TRUTH,), snapshots=(Snapshot(0.0, 2**30),))) == [Kind.SNAPSHOT]
+    assert kinds(replace(tried(*answered, *refused[1:]), rounds=(LIE,))) == []
+
+
+def test_who_leaves_before_the_vote_answers_for_its_lies_alone() -> None:
+    seen = replace(tried(*every_round(Heard.NOTHING)), rounds=(LIE, LIE))
+    assert [one.kind for one in suspicions(seen, serves=False)] == [Kind.PROFILE]
+    assert kinds(seen) == [Kind.LIVENESS, Kind.PROFILE]
 
 
 def test_a_false_snapshot_a_false_version_and_two_roots_are_each_a_claim() -> None:
