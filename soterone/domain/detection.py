@@ -15,7 +15,6 @@ from eth_utils import keccak
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from soterone.domain.ids import Account, Hash32, hash32, hash_bytes
-from soterone.domain.profiles import NodeProfile
 from soterone.domain.reputation import Severity
 
 MIB: Final = 2**20
@@ -57,10 +56,6 @@ class Measurement:
     def memory_bytes(self) -> int:
         """The memory in bytes."""
         return self.memory_mib * MIB
-
-    def contradicts(self, profile: NodeProfile) -> bool:
-        """Whether a node declared more cores or memory than this; part of a MiB is not counted."""
-        return profile.cpu_cores > self.cores or profile.memory_bytes // MIB > self.memory_mib
 
 
 NOTHING_MEASURED: Final = Measurement(0, 0, 0)

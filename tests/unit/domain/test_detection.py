@@ -8,7 +8,6 @@ from soterone.chain.ballots import Ballot, SignedVote, reversal_id, votes_id
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import Reversal, Vote
 from soterone.domain.detection import (
-    MIB,
     NO_HASH,
     Accusation,
     Claim,
@@ -21,7 +20,6 @@ from soterone.domain.detection import (
     signature_hashes,
 )
 from soterone.domain.ids import hash32, hash_bytes
-from soterone.domain.profiles import NodeProfile
 from soterone.domain.reputation import Severity
 
 PANEL = tuple(
@@ -50,13 +48,6 @@ def test_the_lower_median_is_no_liars() -> None:
     assert lower_median([Measurement(1, 4, 9), Measurement(2, 3, 8)]) == Measurement(1, 3, 8)
     with pytest.raises(ValueError, match="nobody"):
         lower_median([])
-
-
-def test_a_measurement_contradicts_what_is_above_it() -> None:
-    profile = NodeProfile(name="n", endpoint="h:1", cpu_cores=16, memory_bytes=2048 * MIB + 5, disk_bytes=0)
-    assert Measurement(2, 4096, 1).contradicts(profile)
-    assert Measurement(16, 2047, 1).contradicts(profile)
-    assert not Measurement(16, 2048, 1).contradicts(profile)
 
 
 def test_evidence_is_named_by_its_canonical_json() -> None:
