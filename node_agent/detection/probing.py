@@ -17,11 +17,14 @@ from node_agent.detection.verdict import Round
 from soterone.crypto.certificates import TlsIdentity
 from soterone.rpc.channels import peer_channel
 from soterone.rpc.generated.peer_pb2 import (
+    AppealedClaim,
     ChallengeAnswer,
     ChallengeRun,
+    OpenedClaim,
     PanelVotes,
     ProbeReply,
     ProbeRequest,
+    ReversalVotes,
 )
 from soterone.rpc.generated.peer_pb2_grpc import PeerStub
 
@@ -59,6 +62,15 @@ class NodeLine:
     async def exchange(self, votes: PanelVotes) -> PanelVotes:
         """Hand over what was cast here and return what was cast there."""
         return await answer_of(self._peer.ExchangeVotes(votes, timeout=EXCHANGE_SECONDS))
+
+    async def exchange_reversals(self, votes: ReversalVotes) -> ReversalVotes:
+        """Likewise, on an appeal."""
+        return await answer_of(self._peer.ExchangeReversals(votes, timeout=EXCHANGE_SECONDS))
+
+    async def open_claim(self, claim_id: bytes) -> OpenedClaim:
+        """Ask what the node has to show for a claim, or to say to it."""
+        asked = AppealedClaim(claim_id=claim_id)
+        return await answer_of(self._peer.OpenClaim(asked, timeout=EXCHANGE_SECONDS))
 
     async def challenge(
         self,
