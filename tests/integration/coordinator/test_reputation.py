@@ -65,7 +65,7 @@ async def test_the_sdk_reads_claims(live: LiveCoordinator, tmp_path: Path) -> No
     events = (
         ClaimUpheld(LogPosition(31337, 1, 0, block, block), CLAIM, node, claim),
         ProfileMeasured(LogPosition(31337, 1, 1, block, block), CLAIM, node, Measurement(2, 4096, 700)),
-        ClaimAppealed(LogPosition(31337, 2, 0, block, block), CLAIM, node, hash32(bytes(32)), 9),
+        ClaimAppealed(LogPosition(31337, 2, 2, block, block), CLAIM, node, hash32(bytes(32)), 9),
     )
     async with live.database.transaction() as session:
         session.add_all(log_of(event, 1_000) for event in events)
