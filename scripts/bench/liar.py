@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from scripts.devnet.network import Devnet
+from scripts.devnet.process import ProcessError
 from soterone.chain.client import ChainClient
 from soterone.chain.deployment import DEVNET
 from soterone.chain.events import ClaimUpheld, Event, VotesCommitted
@@ -102,11 +103,6 @@ def _populate(network: Devnet, tell: Callable[[str], None]) -> None:
         work.append(pool.submit(network.add_agent, LIAR, "mpc", declares=lie))
         for one in work:
             one.result()
-    detectors = [network.agents[one].account for one in (*OWNERS, *DETECTING_NODES, *WATCHERS)]
-    for payer in detectors[::2]:
-        network.chain.rpc("anvil_setBalance", payer, hex(10**18))
-    network.enlist(detectors)
-    tell(f"{len(detectors)} detectors have seats, every other one has coins")
     with ThreadPoolExecutor(max_workers=3) as pool:
         list(pool.map(network.start_agent, network.agents))
     for place, owner in enumerate(OWNERS):
@@ -114,6 +110,11 @@ def _populate(network: Devnet, tell: Callable[[str], None]) -> None:
         path.write_text(_table(place))
         network.node(owner, "dataset", "add", str(path), "--name", owner, "--key", "id")
     tell("all agents run")
+    detectors = [network.agents[one].account for one in (*OWNERS, *DETECTING_NODES, *WATCHERS)]
+    for payer in detectors[::2]:
+        network.chain.rpc("anvil_setBalance", payer, hex(10**18))
+    network.enlist(detectors)  # last: whoever runs is judged from here on
+    tell(f"{len(detectors)} detectors have seats, every other one has coins")
 
 
 def _table(place: int) -> str:
@@ -230,7 +231,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soterone-liar-") as folder:
         try:
             figures = measure(Path(folder), options.epoch_seconds, tell)
-        except (TimeoutError, ClientError) as problem:
+        except (TimeoutError, ClientError, ProcessError) as problem:
             print(f"liar: {problem}", file=sys.stderr)
             return 1
     document = json.dumps({**asdict(figures), "wrong": figures.complaints()}, indent=2)
