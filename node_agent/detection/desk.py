@@ -141,7 +141,7 @@ class Desk:
 
     async def _answer_all(self, runs: AsyncIterator[ChallengeRun], write: Write) -> None:
         allowance = Allowance.of(Declared.of(self._own.profile))
-        bench = await Workbench.start(WorkLimits(memory_bytes=allowance.memory_kib * _KIB))
+        bench = await _workbench(WorkLimits(memory_bytes=allowance.memory_kib * _KIB))
         try:
             await write(ChallengeAnswer())
             echoes = 0
@@ -198,6 +198,13 @@ class Desk:
         if caller in await self._panels.panel(own.account, own.operator, epoch):
             return True
         return self._appeals is not None and caller in await self._appeals.judges(own.account, epoch)
+
+
+async def _workbench(limits: WorkLimits) -> Workbench:
+    try:
+        return await Workbench.start(limits)
+    except WorkbenchError as error:
+        raise NotReadyError(f"This node could not begin: {error}.") from error
 
 
 async def _next(runs: AsyncIterator[ChallengeRun]) -> ChallengeRun | None:

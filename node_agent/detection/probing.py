@@ -30,6 +30,9 @@ from soterone.rpc.generated.peer_pb2_grpc import PeerStub
 
 PROBE_SECONDS = 10.0
 EXCHANGE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 20.0
+"""A detector that itself needs longer between two runs gives up, before the node takes it for silent."""
+
 _ECHOES = 5
 
 Call = grpc.aio.StreamStreamCall[ChallengeRun, ChallengeAnswer]
@@ -37,6 +40,10 @@ Call = grpc.aio.StreamStreamCall[ChallengeRun, ChallengeAnswer]
 
 class EndedError(Exception):
     """The node ended a challenge before it was over."""
+
+
+class TooSlowError(Exception):
+    """This detector was too slow itself, which says nothing about the node."""
 
 
 class NodeLine:
@@ -80,7 +87,8 @@ class NodeLine:
         randomness: Callable[[int], bytes],
         clock: Callable[[], float],
     ) -> Round:
-        """Return what one round measured against the profile; EndedError when the node left off."""
+        """Return what one round measured against the profile; EndedError when the node left off, TooSlowError when this
+        detector did."""
         call: Call = self._peer.Challenge(timeout=patience_seconds)
         try:
             stream = _Stream(call, clock)
@@ -98,6 +106,7 @@ class _Stream:
 
     def __init__(self, call: Call, clock: Callable[[], float]) -> None:
         self._call, self._clock = call, clock
+        self._answered_at = float("inf")
 
     async def round_trip_seconds(self) -> float:
         """See Answerer."""
@@ -118,9 +127,12 @@ class _Stream:
 
     async def ask(self, run: ChallengeRun) -> ChallengeAnswer:
         """Send one run and return its answer."""
+        if self._clock() - self._answered_at > LONGEST_PAUSE_SECONDS:
+            raise TooSlowError
         with suppress(asyncio.InvalidStateError):  # the call has ended, and says below why
             await self._call.write(run)
         answer = await answer_of(self._call.read())
         if not isinstance(answer, ChallengeAnswer):
             raise EndedError
+        self._answered_at = self._clock()
         return answer
