@@ -3,6 +3,7 @@
 import typer
 
 from node_agent.commands import datasets
+from node_agent.commands.appeals import appeal_command, claims_command
 from node_agent.commands.run import run_command
 from node_agent.commands.setup import init_command, register_command, unregister_command
 from node_agent.commands.status import approve_command, deny_command, status_command
@@ -20,6 +21,8 @@ app.add_typer(datasets.app, name="dataset")
 app.command("status")(status_command)
 app.command("approve")(approve_command)
 app.command("deny")(deny_command)
+app.command("claims")(claims_command)
+app.command("appeal")(appeal_command)
 app.command("unregister")(unregister_command)
 
 

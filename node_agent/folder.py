@@ -60,6 +60,11 @@ class DataFolder:
         """The agent's SQLite file."""
         return self.path / "agent.sqlite3"
 
+    @property
+    def appeals(self) -> Path:
+        """What this node answers to claims against it, a JSON file each."""
+        return self.path / "appeals"
+
     def create(self) -> None:
         """Make the folder when absent; its owner alone may look inside."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -30,7 +30,7 @@ def status_command(data_dir: DataDir = DEFAULT_DATA_DIR, json_output: Json = Fal
     folder = DataFolder(data_dir.expanduser().absolute())
     settings, network = load_settings(folder.config), Network.load(folder.network)
     store = Store.open(folder.store)
-    own = _own_account(folder)
+    own = own_account(folder)
     on_chain = asyncio.run(_on_chain(settings, network, own))
     trail = store.chain_log.trail()
     waiting = [approval for approval in store.approvals.all() if approval.state == "pending"]
@@ -90,7 +90,7 @@ async def _on_chain(settings: AgentSettings, network: Network, own: Account) -> 
         return "unreachable"
 
 
-def _own_account(folder: DataFolder) -> Account:
+def own_account(folder: DataFolder) -> Account:
     """Read the account from the keystore's clear part; no password is needed."""
     return account(f"0x{json.loads(folder.keystore.read_text())['address'].removeprefix('0x')}")
 

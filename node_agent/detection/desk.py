@@ -7,7 +7,7 @@ the next detector must take the wait for a refusal.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,6 +57,13 @@ class ComputingError(PeerRefusalError):
     """A query computes here; its ids are in the answer to a probe."""
 
 
+class Hearers(Protocol):
+    """Who hears appeals; `node_agent.detection.appeals.Appeals`."""
+
+    async def judges(self, node: Account, epoch: int) -> Collection[Account]:
+        """Return who hears appeals of a node in an epoch."""
+
+
 class Panels(Protocol):
     """Who was drawn; `node_agent.detection.draws.Draws`."""
 
@@ -83,8 +90,14 @@ class OwnStanding:
 class Desk:
     """Answers probes and challenges."""
 
-    def __init__(self, own: OwnStanding, panels: Panels, load: Callable[[], float] = runnable_tasks) -> None:
-        self._own, self._panels, self._load = own, panels, load
+    def __init__(
+        self,
+        own: OwnStanding,
+        panels: Panels,
+        appeals: Hearers | None = None,
+        load: Callable[[], float] = runnable_tasks,
+    ) -> None:
+        self._own, self._panels, self._appeals, self._load = own, panels, appeals, load
         self._turn = asyncio.Lock()
         self._epoch = -1
         self._probes: Counter[Account] = Counter()
@@ -148,7 +161,7 @@ class Desk:
 
     async def _answer_all(self, runs: AsyncIterator[ChallengeRun], write: Write) -> None:
         allowance = Allowance.of(Declared.of(self._own.profile))
-        bench = await Workbench.start(WorkLimits(memory_bytes=allowance.memory_kib * _KIB))
+        bench = await _workbench(WorkLimits(memory_bytes=allowance.memory_kib * _KIB))
         try:
             await write(ChallengeAnswer())
             echoes = 0
@@ -196,8 +209,22 @@ class Desk:
             self._epoch = epoch
             self._probes.clear()
             self._challenges.clear()
-        if caller not in await self._panels.panel(self._own.account, self._own.operator, epoch):
+        if not await self._is_drawn(caller, epoch):
             raise NotAllowedError("The chain drew the caller for no judgement of this node in this epoch.")
+
+    async def _is_drawn(self, caller: Account, epoch: int) -> bool:
+        """Whether the caller judges this node in the epoch, or hears an appeal of its."""
+        own = self._own
+        if caller in await self._panels.panel(own.account, own.operator, epoch):
+            return True
+        return self._appeals is not None and caller in await self._appeals.judges(own.account, epoch)
+
+
+async def _workbench(limits: WorkLimits) -> Workbench:
+    try:
+        return await Workbench.start(limits)
+    except WorkbenchError as error:
+        raise NotReadyError(f"This node could not begin: {error}.") from error
 
 
 async def _next(runs: AsyncIterator[ChallengeRun]) -> ChallengeRun | None:

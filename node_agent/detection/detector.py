@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import grpc.aio
 import structlog
 
+from node_agent.detection.appeals import MEASURED_AGAIN, Appeal
 from node_agent.detection.clock import Clock, WallClock
 from node_agent.detection.draws import Draws
 from node_agent.detection.findings import suspicions
+from node_agent.detection.hearings import Hearings
 from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Judgement, Polling
 from node_agent.detection.probing import NodeLine
@@ -25,7 +27,7 @@ from node_agent.detection.verdict import ROUNDS
 from node_agent.peers.errors import MalformedError
 from node_agent.store import Store
 from node_agent.store.node_keys import NodeKey
-from soterone.chain.ballots import Ballot
+from soterone.chain.ballots import Ballot, reversal_id
 from soterone.chain.calls import Call
 from soterone.chain.client import ChainClient
 from soterone.chain.errors import ChainError, RevertedError
@@ -40,9 +42,10 @@ from soterone.domain.detection import (
     Kind,
     Verdict,
     commitment_to,
-    leaf_of,
+    leaves_of,
+    reversal_subject,
 )
-from soterone.domain.ids import Account
+from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.panels import Bench
 from soterone.domain.reputation import Severity
 
@@ -54,6 +57,7 @@ log = structlog.get_logger()
 _KEPT_EPOCHS = 48
 _TICKS_AN_EPOCH = 60
 _LONGEST_TICK_SECONDS = 5.0
+_REVEAL_WAITS = (0.0, 0.1, 0.3, 0.6)
 _OPENING_SHARE = 0.05
 """Who opens an epoch is drawn by waiting: nobody waits longer than this part of it."""
 
@@ -71,6 +75,7 @@ class DetectorParts:
     store: Store
     rounds: Rounds
     polling: Polling
+    hearings: Hearings
     draws: Draws
     payer: Payer
     epoch_seconds: int
@@ -92,7 +97,7 @@ class Detector:
         try:
             while not stop.is_set():
                 epoch = int(self._parts.clock.now()) // self._parts.epoch_seconds
-                for work in (self.judge, self.uphold):
+                for work in (self.judge, self.uphold, self.reverse):
                     task = asyncio.create_task(self._guarded(work(epoch), epoch))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
@@ -120,17 +125,25 @@ class Detector:
             return
         panels = {key.account: panel for key, panel in self._panels_with_us(bench)}
         log.info("drawn", epoch=times.epoch, nodes=len(panels))
-        if not panels:
+        appeals = await self._parts.hearings.due(times.epoch)
+        if not panels and not appeals:
             return
         self._forget(times.epoch)
-        reach = await self._reach({*panels, *(one for panel in panels.values() for one in panel)})
-        await self._play(times, [reach[node] for node in panels if node in reach])
+        members = {one for panel in panels.values() for one in panel} | _concerned(appeals)
+        reach = await self._reach({*panels, *members})
+        probed = {*panels, *(one.node for one in appeals if one.claim.accusation.kind in MEASURED_AGAIN)}
+        await self._play(times, [reach[node] for node in sorted(probed) if node in reach])
+        for appeal in appeals:
+            await self._parts.hearings.vote(appeal, self._parts.rounds.seen(times.epoch, appeal.node), reach)
         await self._until(times.votes.start)
         for node in panels:
             self._parts.polling.cast(times.epoch, node, await self._judgements(times.epoch, node, bench))
         for moment in (times.votes.start, times.votes.within(0.5), times.votes.end):
             await self._until(moment)
             await self._exchange(times.epoch, panels, reach)
+            await self._exchange_reversals(appeals, reach)
+        for appeal in appeals:
+            await self._commit_reversal(times, appeal)
         for node, panel in panels.items():
             for kind in self._parts.polling.accused(times.epoch, node):
                 await self._commit(times, node, panel, kind, bench.terms.threshold)
@@ -226,10 +239,7 @@ class Detector:
             return
         accusation, _ = self._parts.polling.votes(times.epoch, node, kind)
         listed = [hashes.get(member, NO_HASH) for member in panel]
-        leaves = [
-            leaf_of(member, one) if one != NO_HASH else NO_HASH
-            for member, one in zip(panel, listed, strict=True)
-        ]
+        leaves = leaves_of(panel, listed)
         state = await self._quorum.claim_of(commitment_to(accusation.subject, leaves))
         if state.status is ClaimStatus.NONE:
             await self._send(self._calls.commit_votes(node, listed))
@@ -251,8 +261,7 @@ class Detector:
             for node, kinds in accused.items()
         }
         reach = await self._reach({one for panel in panels.values() for one in panel})
-        waits = (0.0, 0.1, 0.3, 0.6)
-        for wait in waits:
+        for wait in _REVEAL_WAITS:
             await self._until(times.reveals.within(wait))
             await self._exchange(epoch, panels, reach)
             open_claims = [
@@ -281,6 +290,70 @@ class Detector:
             if (await self._quorum.claim_of(committed.commitment)).status is not ClaimStatus.COMMITTED:
                 return True
             return await self._send(self._calls.uphold(accusation, ballot))
+        return False
+
+    # Appeals
+
+    async def _exchange_reversals(self, appeals: Sequence[Appeal], reach: dict[Account, Reach]) -> None:
+        pairs = [
+            (appeal, reach[member])
+            for appeal in appeals
+            for member in appeal.panel
+            if member != self._parts.own and member in reach
+        ]
+        await asyncio.gather(*(self._exchange_reversal(*one) for one in pairs))
+
+    async def _exchange_reversal(self, appeal: Appeal, member: Reach) -> None:
+        hearings = self._parts.hearings
+        still_open = self._schedule(appeal.epoch).end > self._parts.clock.now()
+        try:
+            async with NodeLine(member, self._parts.tls) as line:
+                told = await line.exchange_reversals(hearings.told(appeal))
+            if (told.claim_id, told.epoch) == (hash_bytes(appeal.claim_id), appeal.epoch):
+                hearings.take(appeal, member.account, told, still_open=still_open)
+        except (grpc.aio.AioRpcError, MalformedError) as error:
+            log.info("votes not exchanged", member=member.account, reason=str(error)[:200])
+
+    async def _commit_reversal(self, times: Schedule, appeal: Appeal) -> None:
+        if not self._parts.hearings.wants_reversal(appeal):
+            return
+        turn = appeal.panel.index(self._parts.own) / (2 * len(appeal.panel))
+        await self._until(times.commitments.within(turn))
+        hashes = self._parts.hearings.hashes(appeal)
+        listed = [hashes.get(member, NO_HASH) for member in appeal.panel]
+        leaves = leaves_of(appeal.panel, listed)
+        if (await self._quorum.claim_of(reversal_id(appeal.claim_id, appeal.epoch, leaves))).status is (
+            ClaimStatus.NONE
+        ):
+            await self._send(self._calls.commit_reversal(appeal.claim_id, appeal.claim, listed))
+
+    async def reverse(self, present: int) -> None:
+        """Show the votes on appeals of the epoch before the present, and send what enough members agree on."""
+        times, hearings = self._schedule(present), self._parts.hearings
+        left = [one for one in await hearings.due(present - 1) if hearings.wants_reversal(one)]
+        reach = await self._reach({one for appeal in left for one in appeal.panel}) if left else {}
+        for wait in _REVEAL_WAITS:
+            if not left:
+                return
+            await self._until(times.reveals.within(wait))
+            await self._exchange_reversals(left, reach)
+            left = [one for one in left if not await self._reversed(one, times.reveals)]
+
+    async def _reversed(self, appeal: Appeal, reveals: Window) -> bool:
+        """Send a reversal when enough votes are known; whether there is nothing left to do for it."""
+        subject, votes = (
+            reversal_subject(appeal.claim_id, appeal.epoch),
+            self._parts.hearings.votes(appeal),
+        )
+        for committed in await self._quorum.commitments_to(subject, self._blocks_back()):
+            ballot = Ballot.of(appeal.panel, [hash_bytes(one) for one in committed.leaves], votes)
+            if len(ballot.voters) < appeal.threshold or self._parts.own not in ballot.voters:
+                continue
+            turn = ballot.voters.index(self._parts.own) * self._tick_seconds
+            await self._until(min(self._parts.clock.now() + turn, reveals.end))
+            if (await self._quorum.claim_of(appeal.claim_id)).status is not ClaimStatus.APPEALED:
+                return True
+            return await self._send(self._calls.reverse(appeal.claim_id, appeal.claim, ballot))
         return False
 
     def _blocks_back(self) -> int:
@@ -321,3 +394,8 @@ class Detector:
         finally:
             for task in waiting:
                 task.cancel()
+
+
+def _concerned(appeals: Sequence[Appeal]) -> set[Account]:
+    """Whom a detector speaks with about appeals."""
+    return {one for appeal in appeals for one in (appeal.node, *appeal.accusers, *appeal.panel)}

@@ -105,7 +105,7 @@ class Polling:
 
     def _keep(self, epoch: int, node: Account, member: Account, vote: CastVote) -> None:
         try:
-            signed = _signed(epoch, node, vote)
+            signed = signed_vote(epoch, node, vote)
             if recover(self._domain, signed.message, signed.signature) != member:
                 raise MalformedError("A vote is not signed by the member who tells it.")
         except (SignatureError, ValueError) as error:
@@ -129,7 +129,7 @@ class Polling:
         """Return this detector's accusation and the votes known, its own too, that say the same; KeyError when it has
         none."""
         shown = {
-            one.member: _signed(epoch, node, CastVote.FromString(one.vote))
+            one.member: signed_vote(epoch, node, CastVote.FromString(one.vote))
             for one in self._table.of(epoch, node)
             if one.kind == kind and one.vote
         }
@@ -153,7 +153,8 @@ def _wire(vote: Vote, signature: bytes) -> CastVote:
     )
 
 
-def _signed(epoch: int, node: Account, vote: CastVote) -> SignedVote:
+def signed_vote(epoch: int, node: Account, vote: CastVote) -> SignedVote:
+    """Read a vote off the wire, its signature not yet checked; ValueError when it is none."""
     accusation = Accusation(
         node, account(vote.operator), vote.incarnation, epoch, Kind(vote.kind), Severity(vote.severity)
     )

@@ -17,16 +17,22 @@ from node_agent.detection.verdict import Round
 from soterone.crypto.certificates import TlsIdentity
 from soterone.rpc.channels import peer_channel
 from soterone.rpc.generated.peer_pb2 import (
+    AppealedClaim,
     ChallengeAnswer,
     ChallengeRun,
+    OpenedClaim,
     PanelVotes,
     ProbeReply,
     ProbeRequest,
+    ReversalVotes,
 )
 from soterone.rpc.generated.peer_pb2_grpc import PeerStub
 
 PROBE_SECONDS = 10.0
 EXCHANGE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 20.0
+"""A detector that itself needs longer between two runs gives up, before the node takes it for silent."""
+
 _ECHOES = 5
 
 Call = grpc.aio.StreamStreamCall[ChallengeRun, ChallengeAnswer]
@@ -34,6 +40,10 @@ Call = grpc.aio.StreamStreamCall[ChallengeRun, ChallengeAnswer]
 
 class EndedError(Exception):
     """The node ended a challenge before it was over."""
+
+
+class TooSlowError(Exception):
+    """This detector was too slow itself, which says nothing about the node."""
 
 
 class NodeLine:
@@ -60,6 +70,15 @@ class NodeLine:
         """Hand over what was cast here and return what was cast there."""
         return await answer_of(self._peer.ExchangeVotes(votes, timeout=EXCHANGE_SECONDS))
 
+    async def exchange_reversals(self, votes: ReversalVotes) -> ReversalVotes:
+        """Likewise, on an appeal."""
+        return await answer_of(self._peer.ExchangeReversals(votes, timeout=EXCHANGE_SECONDS))
+
+    async def open_claim(self, claim_id: bytes) -> OpenedClaim:
+        """Ask what the node has to show for a claim, or to say to it."""
+        asked = AppealedClaim(claim_id=claim_id)
+        return await answer_of(self._peer.OpenClaim(asked, timeout=EXCHANGE_SECONDS))
+
     async def challenge(
         self,
         epoch: int,
@@ -68,7 +87,8 @@ class NodeLine:
         randomness: Callable[[int], bytes],
         clock: Callable[[], float],
     ) -> Round:
-        """Return what one round measured against the profile; EndedError when the node left off."""
+        """Return what one round measured against the profile; EndedError when the node left off, TooSlowError when this
+        detector did."""
         call: Call = self._peer.Challenge(timeout=patience_seconds)
         try:
             stream = _Stream(call, clock)
@@ -86,6 +106,7 @@ class _Stream:
 
     def __init__(self, call: Call, clock: Callable[[], float]) -> None:
         self._call, self._clock = call, clock
+        self._answered_at = float("inf")
 
     async def round_trip_seconds(self) -> float:
         """See Answerer."""
@@ -106,9 +127,12 @@ class _Stream:
 
     async def ask(self, run: ChallengeRun) -> ChallengeAnswer:
         """Send one run and return its answer."""
+        if self._clock() - self._answered_at > LONGEST_PAUSE_SECONDS:
+            raise TooSlowError
         with suppress(asyncio.InvalidStateError):  # the call has ended, and says below why
             await self._call.write(run)
         answer = await answer_of(self._call.read())
         if not isinstance(answer, ChallengeAnswer):
             raise EndedError
+        self._answered_at = self._clock()
         return answer

@@ -17,7 +17,7 @@ from node_agent.datasets.commitment import is_bound
 from node_agent.detection.clock import Clock, WallClock
 from node_agent.detection.findings import FINDINGS, Findings, Heard, Try, TwoRoots
 from node_agent.detection.plan import Declared
-from node_agent.detection.probing import EndedError, NodeLine
+from node_agent.detection.probing import EndedError, NodeLine, TooSlowError
 from node_agent.detection.reach import Reach
 from node_agent.detection.schedule import Window
 from node_agent.detection.snapshots import Snapshot
@@ -151,6 +151,8 @@ class Rounds:
             return await self._refused(error, patience_seconds, line, epoch, told), seen
         except EndedError:
             return Heard.REFUSAL, seen
+        except TooSlowError:
+            return Heard.UNSURE, seen
         return Heard.ANSWER, replace(seen, rounds=(*seen.rounds, measured))
 
     async def _refused(

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 import soterone
+from node_agent.detection.appeals import Appeals
 from node_agent.detection.clock import WallClock
 from node_agent.detection.desk import Desk, OwnStanding
 from node_agent.detection.detector import Detector, DetectorParts
 from node_agent.detection.draws import Draws
+from node_agent.detection.hearings import Hearings
+from node_agent.detection.openings import Openings
 from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
 from node_agent.detection.rounds import Rounds
@@ -45,22 +48,26 @@ class Detection:
     calls: DetectionCalls
     desk: Desk | None
     draws: Draws | None
+    appeals: Appeals | None
 
     @classmethod
     def of(cls, parts: "AgentParts", computing: Callable[[], Sequence[QueryId]]) -> "Detection":
         """Make the part of an agent whose queries are told by `computing`."""
         quorum = Quorum(parts.chain)
         if not quorum.is_deployed:
-            return cls(parts, DetectionCalls(), None, None)
+            return cls(parts, DetectionCalls(), None, None, None)
         draws = Draws(quorum)
-        desk = Desk(_standing(parts, computing), draws)
-        return cls(parts, DetectionCalls(parts.directory, desk), desk, draws)
+        appeals = Appeals(quorum, draws)
+        desk = Desk(_standing(parts, computing), draws, appeals)
+        openings = Openings(parts.identity.account, draws, appeals, parts.store.ballots, parts.folder.appeals)
+        calls = DetectionCalls(parts.directory, desk, openings=openings)
+        return cls(parts, calls, desk, draws, appeals)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work as a detector until `stop`, where this node is one."""
         if not self.parts.settings.roles & Role.DETECTOR:
             return
-        if self.draws is None:
+        if self.draws is None or self.appeals is None:
             log.warning("no detector here", reason="the network has no detectors' quorum")
             return
         waits = Backoff(first_seconds=1.0, longest_seconds=60.0).waits()
@@ -75,24 +82,40 @@ class Detection:
                         await stop.wait()
         else:
             return
-        await self._detector(self.draws, epoch_seconds).run(stop)
+        await self._detector(self.draws, self.appeals, epoch_seconds).run(stop)
 
     async def close(self) -> None:
         """Wait until nothing computes for detectors any more."""
         if self.desk is not None:
             await self.desk.close()
 
-    def _detector(self, draws: Draws, epoch_seconds: int) -> Detector:
+    def _detector(self, draws: Draws, appeals: Appeals, epoch_seconds: int) -> Detector:
         parts, clock = self.parts, WallClock()
+
+        def may_show(epoch: int) -> bool:
+            return clock.now() >= Schedule(epoch + 1, epoch_seconds).reveals.start
+
         polling = Polling(
             parts.identity.signer,
             Quorum(parts.chain).domain,
             parts.store.ballots,
             draws,
             lambda node: key.operator if (key := parts.store.node_keys.latest(node)) else None,
-            lambda epoch: clock.now() >= Schedule(epoch + 1, epoch_seconds).reveals.start,
+            may_show,
         )
-        self.calls.votes = polling
+        hearings = Hearings(
+            signer=parts.identity.signer,
+            tls=parts.identity.tls,
+            quorum=Quorum(parts.chain).domain,
+            registry=parts.network.domain("NodeRegistry"),
+            chain=parts.chain,
+            panels=draws,
+            appeals=appeals,
+            table=parts.store.ballots,
+            epoch_seconds=epoch_seconds,
+            may_show=may_show,
+        )
+        self.calls.votes, self.calls.reversals = polling, hearings
         rounds = Rounds(
             parts.identity.tls,
             parts.chain,
@@ -109,6 +132,7 @@ class Detection:
                 store=parts.store,
                 rounds=rounds,
                 polling=polling,
+                hearings=hearings,
                 draws=draws,
                 payer=Payer(
                     parts.identity.account,

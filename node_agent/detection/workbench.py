@@ -14,7 +14,9 @@ from node_agent.detection.worker import READY
 from node_agent.engines.child import PARENT_VARIABLE
 from node_agent.engines.process import PASSED_ON
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
+"""A machine that starts no process for so long is beyond any load that excuses."""
+
 _OWN_MEMORY_BYTES = 512 * 2**20
 _LINE_BYTES = 1 << 16
 

@@ -10,11 +10,14 @@ from node_agent.peers.errors import NotAllowedError
 from soterone.domain.ids import Account
 from soterone.rpc.channels import caller_key_hash
 from soterone.rpc.generated.peer_pb2 import (
+    AppealedClaim,
     ChallengeAnswer,
     ChallengeRun,
+    OpenedClaim,
     PanelVotes,
     ProbeReply,
     ProbeRequest,
+    ReversalVotes,
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,6 +45,20 @@ class VoteExchanger(Protocol):
         """Take what another member cast, and tell what this one did; PeerRefusalError."""
 
 
+class ClaimOpener(Protocol):
+    """Who opens evidence; `node_agent.detection.openings.Openings`."""
+
+    async def open(self, caller: Account, claim_id: bytes) -> OpenedClaim:
+        """Open what this node has of a claim under appeal; PeerRefusalError."""
+
+
+class ReversalExchanger(Protocol):
+    """Who exchanges votes on appeals with the other members of a panel."""
+
+    async def exchange(self, caller: Account, votes: ReversalVotes) -> ReversalVotes:
+        """Take what another member cast, and tell what this one did; PeerRefusalError."""
+
+
 class Callers(Protocol):
     """Who shows which key."""
 
@@ -51,11 +68,14 @@ class Callers(Protocol):
 
 @dataclass(slots=True)
 class DetectionCalls:
-    """What this node does of detection; without a desk and an exchange it refuses. `votes` comes with the detector."""
+    """What this node does of detection; without a desk and an exchange it refuses. `votes` and `reversals` come with
+    the detector."""
 
     callers: Callers | None = None
     desk: ProbeAnswerer | None = None
     votes: VoteExchanger | None = None
+    openings: ClaimOpener | None = None
+    reversals: ReversalExchanger | None = None
 
     async def probe(self, request: ProbeRequest, context: Context) -> ProbeReply:
         """See `Peer.Probe`."""
@@ -73,6 +93,20 @@ class DetectionCalls:
         if self.votes is None:
             raise NotAllowedError("This node is no detector.")
         return await self.votes.exchange(caller, request)
+
+    async def open_claim(self, request: AppealedClaim, context: Context) -> OpenedClaim:
+        """See `Peer.OpenClaim`."""
+        caller = self._caller(context)
+        if self.openings is None:
+            raise NotAllowedError("This network has no detectors.")
+        return await self.openings.open(caller, request.claim_id)
+
+    async def exchange_reversals(self, request: ReversalVotes, context: Context) -> ReversalVotes:
+        """See `Peer.ExchangeReversals`."""
+        caller = self._caller(context)
+        if self.reversals is None:
+            raise NotAllowedError("This node is no detector.")
+        return await self.reversals.exchange(caller, request)
 
     def _desk(self) -> ProbeAnswerer:
         if self.desk is None:

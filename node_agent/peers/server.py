@@ -32,16 +32,19 @@ from soterone.rpc.channels import bind, caller_key_hash, server
 from soterone.rpc.generated.peer_pb2 import (
     AbortReply,
     AbortRequest,
+    AppealedClaim,
     ChallengeRun,
     EngineAddress,
     JoinReply,
     JoinRequest,
+    OpenedClaim,
     PanelVotes,
     PingReply,
     PingRequest,
     ProbeReply,
     ProbeRequest,
     Resume,
+    ReversalVotes,
     ShareChunk,
     ShareReceipt,
     StartReply,
@@ -169,6 +172,14 @@ class PeerService(PeerServicer):
     async def ExchangeVotes(self, request: PanelVotes, context: Context) -> PanelVotes:
         """Only members of the panel that judges the node named."""
         return await _guarded(context, self._detection.exchange(request, context))
+
+    async def OpenClaim(self, request: AppealedClaim, context: Context) -> OpenedClaim:
+        """Only members of the panel that hears the claim's appeal."""
+        return await _guarded(context, self._detection.open_claim(request, context))
+
+    async def ExchangeReversals(self, request: ReversalVotes, context: Context) -> ReversalVotes:
+        """Likewise, between themselves."""
+        return await _guarded(context, self._detection.exchange_reversals(request, context))
 
     async def _join(self, request: JoinRequest, context: Context) -> JoinReply:
         session, caller = self._authorise(context, request)

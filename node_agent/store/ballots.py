@@ -9,7 +9,9 @@ from soterone.domain.ids import Account
 @dataclass(frozen=True, slots=True)
 class CastBallot:
     """What one member cast in one kind: the hash of its signature (32 bytes), and once it is known the vote itself, a
-    serialised CastVote, empty before or when there is none. `evidence` is JSON, of one's own votes only."""
+    serialised CastVote, empty before or when there is none. `evidence` is JSON, of one's own votes only.
+
+    Kind 0 is a ballot on an appeal: the claim's id stands in place of the node, the vote is a ReversalVotes."""
 
     epoch: int
     node: Account
@@ -53,7 +55,8 @@ class BallotTable:
     def judged_in(self, epoch: int, member: Account) -> list[Account]:
         """Return the nodes that a member cast ballots on in an epoch."""
         rows = self._connection.execute(
-            "SELECT DISTINCT node FROM ballots WHERE epoch = ? AND member = ? ORDER BY node", (epoch, member)
+            "SELECT DISTINCT node FROM ballots WHERE epoch = ? AND member = ? AND kind > 0 ORDER BY node",
+            (epoch, member),
         )
         return [Account(row["node"]) for row in rows]
 

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from node_agent.resources import load_profile
+from node_agent.settings import RoleName
 from scripts.devnet.anvil import INTERVAL_MINING, Anvil
 from scripts.devnet.hosting import Hosting, Loopback
 from scripts.devnet.postgres import Postgres
@@ -33,7 +35,7 @@ class Agent:
     """One agent: its folder, account and process."""
 
     name: str
-    role: Literal["owner", "mpc"]
+    role: RoleName
     folder: Path
     account: Account
     process: Process
@@ -154,8 +156,10 @@ class Devnet:
         self.rest_url = ready["api-1"]["rest"]
         return self.rest_url
 
-    def add_agent(self, name: str, role: Literal["owner", "mpc"], *options: str) -> Agent:
-        """Initialise and register an agent; `start_agent` runs it."""
+    def add_agent(
+        self, name: str, role: RoleName, *options: str, declares: Mapping[str, Any] | None = None
+    ) -> Agent:
+        """Initialise and register an agent; `start_agent` runs it. `declares` replaces what its profile measured."""
         data = self.folder / name
         password_file = self._secret(f"{name}.password", secrets.token_urlsafe(24))
         self._run(
@@ -165,6 +169,9 @@ class Devnet:
             "--name", name, "--role", role, "--listen", f"{self.hosting.address(name)}:0",
             "--password-file", str(password_file), *options,
         )  # fmt: skip
+        if declares:
+            profile = load_profile(data / "profile.json").model_copy(update=declares)
+            (data / "profile.json").write_text(profile.model_dump_json(indent=2))
         answer = self.node(name, "register")
         command = [str(BIN / "soter-node"), "run", *self._node_options(name)]
         agent = Agent(name, role, data, Account(answer["account"]), self._process(name, command))

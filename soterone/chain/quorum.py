@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from soterone.chain.ballots import Ballot
 from soterone.chain.calls import NOBODY, Call
 from soterone.chain.client import ChainClient
 from soterone.chain.codec import decode_result, encode_call, event_codecs
-from soterone.chain.events import VotesCommitted
+from soterone.chain.events import ClaimAppealed, ClaimUpheld, Event, VotesCommitted
 from soterone.crypto.messages import Domain
 from soterone.domain.detection import Accusation, Claim, ClaimStatus
 from soterone.domain.ids import Account, Hash32, hash32, hash_bytes
@@ -16,6 +16,8 @@ from soterone.domain.panels import Bench, Seat, Terms
 
 QUORUM = "DetectorQuorum"
 _RANGE_BLOCKS = 5_000
+
+Kept = TypeVar("Kept", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +107,45 @@ class Quorum:
 
     async def commitments_to(self, subject: bytes, blocks_back: int) -> tuple[VotesCommitted, ...]:
         """The commitments to votes on a subject (32 bytes) in the last blocks, in order."""
-        head = (await self._chain.head()).number
-        first = max(self._chain.contracts.start_block, head - blocks_back)
-        topic = next(one for one, codec in event_codecs().items() if codec.name == VotesCommitted.__name__)
-        span = {"topics": [topic, None, hash32(subject)], "address": self._chain.contracts.addresses[QUORUM]}
-        found: list[VotesCommitted] = []
-        for start in range(first, head + 1, _RANGE_BLOCKS):
-            blocks = {"fromBlock": hex(start), "toBlock": hex(min(head, start + _RANGE_BLOCKS - 1))}
-            logs = await self._chain.rpc.call("eth_getLogs", span | blocks)
-            found += [VotesCommitted.from_log(log, self._chain.contracts.chain_id) for log in logs]
-        return tuple(found)
+        return await self._announced(VotesCommitted, [None, hash32(subject)], blocks_back)
+
+    async def commitment(self, claim_id: Hash32, blocks_back: int) -> VotesCommitted | None:
+        """The commitment that a claim opened, None when there is none in the last blocks."""
+        found = await self._announced(VotesCommitted, [claim_id], blocks_back)
+        return found[-1] if found else None
+
+    async def claim(self, claim_id: Hash32, blocks_back: int) -> ClaimUpheld | None:
+        """A claim as it was upheld, None when none was in the last blocks."""
+        found = await self._announced(ClaimUpheld, [claim_id], blocks_back)
+        return found[-1] if found else None
+
+    async def claims_against(self, node: Account, blocks_back: int) -> tuple[ClaimUpheld, ...]:
+        """The claims upheld against a node in the last blocks, in order."""
+        topic = f"0x{node[2:].lower():0>64}"
+        return await self._announced(ClaimUpheld, [None, topic], blocks_back)
+
+    async def appeals(self, blocks_back: int) -> tuple[ClaimAppealed, ...]:
+        """The appeals of the last blocks, in order."""
+        return await self._announced(ClaimAppealed, [], blocks_back)
 
     async def suspension_of(self, node: Account) -> Suspension:
         """How long a node is suspended, and by how many claims."""
         return Suspension(*await self._read("suspensionOf", node))
+
+    async def _announced(
+        self, kind: type[Kept], topics: Sequence[str | None], blocks_back: int
+    ) -> tuple[Kept, ...]:
+        """The quorum's events of one kind with these indexed values, in order."""
+        head = (await self._chain.head()).number
+        first = max(self._chain.contracts.start_block, head - blocks_back)
+        topic = next(one for one, codec in event_codecs().items() if codec.name == kind.__name__)
+        span = {"topics": [topic, *topics], "address": self._chain.contracts.addresses[QUORUM]}
+        found: list[Kept] = []
+        for start in range(first, head + 1, _RANGE_BLOCKS):
+            blocks = {"fromBlock": hex(start), "toBlock": hex(min(head, start + _RANGE_BLOCKS - 1))}
+            logs = await self._chain.rpc.call("eth_getLogs", span | blocks)
+            found += [kind.from_log(log, self._chain.contracts.chain_id) for log in logs]
+        return tuple(found)
 
     async def _epoch_of(self, epoch: int, block_number: int | None = None) -> tuple[Account, int]:
         roster, seed = await self._read("epochOf", epoch, block_number=block_number)

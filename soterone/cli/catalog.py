@@ -1,4 +1,4 @@
-"""`soter datasets`, `soter nodes`, `soter reputation`: what there is to choose from."""
+"""`soter datasets`, `soter nodes`, `soter reputation`, `soter claims`: what there is to choose from."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -8,9 +8,10 @@ import typer
 from soterone.cli.home import Home
 from soterone.cli.output import JsonFlag, console, print_json, print_table
 from soterone.crypto.accounts import account
+from soterone.domain.detection import Kind
 from soterone.domain.metadata import ColumnMetadata
 from soterone.domain.roles import Role
-from soterone.rest.catalog import NodeEntry, ReputationStep
+from soterone.rest.catalog import ClaimView, NodeEntry, ReputationStep
 
 
 def datasets(
@@ -92,6 +93,31 @@ def reputation(
     )
     columns = ("time", "block", "what", "query or customer", "score", "good", "bad")
     print_table("History", columns, [_row(step) for step in history])
+
+
+def claims(
+    node: Annotated[str, typer.Argument(help="The account of a node.")], as_json: JsonFlag = False
+) -> None:
+    """List what detectors upheld against a node, and whether it stands."""
+    with Home.current().open() as customer:
+        found = customer.claims(node)
+    if as_json:
+        print_json(found)
+        return
+    columns = ("claim", "about", "severity", "epoch", "status", "measured", "evidence added")
+    print_table("Claims", columns, [_claim_row(claim) for claim in found])
+
+
+def _claim_row(claim: ClaimView) -> tuple[str, ...]:
+    status = claim.status if claim.status != "appealed" else f"appealed, heard in epoch {claim.appeal_epoch}"
+    figures = (str(claim.severity), str(claim.epoch), status, _measured(claim), f"{claim.added / 1e9:.3f}")
+    return (claim.claim_id, Kind(claim.kind).name.lower(), *figures)
+
+
+def _measured(claim: ClaimView) -> str:
+    if claim.measured_cpu_cores is None or claim.measured_memory_bytes is None:
+        return ""
+    return f"{claim.measured_cpu_cores} cores, {claim.measured_memory_bytes // 2**20} MiB"
 
 
 def _row(step: ReputationStep) -> tuple[str, ...]:

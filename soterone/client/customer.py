@@ -25,6 +25,8 @@ from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.spec import QuerySpec
 from soterone.rest.auth import NonceReply, NonceRequest, TokenReply, VerifyRequest
 from soterone.rest.catalog import (
+    ClaimList,
+    ClaimView,
     DatasetEntry,
     DatasetList,
     NodeEntry,
@@ -200,6 +202,11 @@ class Customer:
             yield from page.history
             if (before := page.next) is None:
                 return
+
+    def claims(self, node: str) -> list[ClaimView]:
+        """Return the newest claims that detectors upheld against a node and how they stand, newest first, as the
+        coordinator read them on chain."""
+        return self.transport.get(f"reputation/{typed_account(node)}/claims", ClaimList).claims
 
     def delete_account(self) -> None:
         """Have everything about this customer removed from the coordinator; the chain keeps what it has."""

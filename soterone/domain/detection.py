@@ -141,6 +141,27 @@ class Evidence(BaseModel):
         return hash32(hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).digest())
 
 
+class CounterEvidence(BaseModel):
+    """What the accused answers to a claim; its hash stands on chain, and the panel that hears the appeal reads it.
+
+    `queries` are those that the node says it computed while it was judged, which the chain bears out or not;
+    `statement` is for people.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim_id: Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
+    node: str
+    queries: tuple[Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")], ...] = Field((), max_length=16)
+    statement: str = Field("", max_length=2000)
+    salt: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @property
+    def hash(self) -> Hash32:
+        """SHA-256 of the canonical JSON (RFC 8785): `counterEvidenceHash` in an appeal."""
+        return hash32(hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).digest())
+
+
 def lower_median(measurements: Sequence[Measurement]) -> Measurement:
     """The lower median of each value, as the contract announces it; ValueError when there is none.
 
@@ -160,6 +181,14 @@ def reversal_subject(claim_id: Hash32, epoch: int) -> bytes:
 def leaf_of(detector: Account, signature_hash: bytes) -> bytes:
     """What a member's place in a commitment holds; `signature_hash` is keccak256 of its 65-byte signature."""
     return keccak(int(detector, 16).to_bytes(32) + signature_hash)
+
+
+def leaves_of(panel: Sequence[Account], signature_hashes: Sequence[bytes]) -> list[bytes]:
+    """The places of a commitment in the panel's order, of the hashes that `commitVotes` is given."""
+    return [
+        leaf_of(member, one) if one != NO_HASH else NO_HASH
+        for member, one in zip(panel, signature_hashes, strict=True)
+    ]
 
 
 def commitment_to(subject: bytes, leaves: Sequence[bytes]) -> Hash32:

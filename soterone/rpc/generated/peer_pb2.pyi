@@ -619,3 +619,88 @@ class CastVote(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CastVote: _TypeAlias = CastVote  # noqa: Y015
+
+@_typing.final
+class AppealedClaim(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    claim_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        claim_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppealedClaim: _TypeAlias = AppealedClaim  # noqa: Y015
+
+@_typing.final
+class OpenedClaim(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOTE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_JSON_FIELD_NUMBER: _builtins.int
+    COUNTER_EVIDENCE_JSON_FIELD_NUMBER: _builtins.int
+    evidence_json: _builtins.str
+    """its hash is in the vote"""
+    counter_evidence_json: _builtins.str
+    """of the accused; its hash is on chain"""
+    @_builtins.property
+    def vote(self) -> Global___CastVote:
+        """of the callee, when it signed the claim"""
+
+    def __init__(
+        self,
+        *,
+        vote: Global___CastVote | None = ...,
+        evidence_json: _builtins.str = ...,
+        counter_evidence_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["vote", b"vote"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter_evidence_json", b"counter_evidence_json", "evidence_json", b"evidence_json", "vote", b"vote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenedClaim: _TypeAlias = OpenedClaim  # noqa: Y015
+
+@_typing.final
+class ReversalVotes(_message.Message):
+    """What one member casts on an appeal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SIGNATURE_HASH_FIELD_NUMBER: _builtins.int
+    EVIDENCE_HASH_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    claim_id: _builtins.bytes
+    epoch: _builtins.int
+    """of the appeal"""
+    signature_hash: _builtins.bytes
+    """in that epoch; random where there is no vote"""
+    evidence_hash: _builtins.bytes
+    """in the next, with the signature of the EIP-712 Reversal"""
+    signature: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        claim_id: _builtins.bytes = ...,
+        epoch: _builtins.int = ...,
+        signature_hash: _builtins.bytes = ...,
+        evidence_hash: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "epoch", b"epoch", "evidence_hash", b"evidence_hash", "signature", b"signature", "signature_hash", b"signature_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReversalVotes: _TypeAlias = ReversalVotes  # noqa: Y015

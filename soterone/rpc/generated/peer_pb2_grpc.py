@@ -81,6 +81,16 @@ class PeerStub:
                 request_serializer=peer__pb2.PanelVotes.SerializeToString,
                 response_deserializer=peer__pb2.PanelVotes.FromString,
                 _registered_method=True)
+        self.OpenClaim = channel.unary_unary(
+                '/soterone.v1.Peer/OpenClaim',
+                request_serializer=peer__pb2.AppealedClaim.SerializeToString,
+                response_deserializer=peer__pb2.OpenedClaim.FromString,
+                _registered_method=True)
+        self.ExchangeReversals = channel.unary_unary(
+                '/soterone.v1.Peer/ExchangeReversals',
+                request_serializer=peer__pb2.ReversalVotes.SerializeToString,
+                response_deserializer=peer__pb2.ReversalVotes.FromString,
+                _registered_method=True)
 
 
 class PeerServicer:
@@ -155,6 +165,21 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenClaim(self, request, context):
+        """Only a member of the panel that hears an appeal, in the appeal's epoch: who signed the claim opens what it stands on,
+        the accused what it answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExchangeReversals(self, request, context):
+        """As ExchangeVotes, between the members of a panel that hears an appeal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -202,6 +227,16 @@ def add_PeerServicer_to_server(servicer, server):
                     servicer.ExchangeVotes,
                     request_deserializer=peer__pb2.PanelVotes.FromString,
                     response_serializer=peer__pb2.PanelVotes.SerializeToString,
+            ),
+            'OpenClaim': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenClaim,
+                    request_deserializer=peer__pb2.AppealedClaim.FromString,
+                    response_serializer=peer__pb2.OpenedClaim.SerializeToString,
+            ),
+            'ExchangeReversals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeReversals,
+                    request_deserializer=peer__pb2.ReversalVotes.FromString,
+                    response_serializer=peer__pb2.ReversalVotes.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -449,6 +484,60 @@ class Peer:
             '/soterone.v1.Peer/ExchangeVotes',
             peer__pb2.PanelVotes.SerializeToString,
             peer__pb2.PanelVotes.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenClaim(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soterone.v1.Peer/OpenClaim',
+            peer__pb2.AppealedClaim.SerializeToString,
+            peer__pb2.OpenedClaim.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeReversals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soterone.v1.Peer/ExchangeReversals',
+            peer__pb2.ReversalVotes.SerializeToString,
+            peer__pb2.ReversalVotes.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,12 @@ class PeerStub:
     """Only between members of one panel: hashes of signed votes in their epoch, the votes themselves in the next. Each
     side tells what it has cast itself.
     """
+    OpenClaim: _grpc.UnaryUnaryMultiCallable[_peer_pb2.AppealedClaim, _peer_pb2.OpenedClaim]
+    """Only a member of the panel that hears an appeal, in the appeal's epoch: who signed the claim opens what it stands on,
+    the accused what it answers.
+    """
+    ExchangeReversals: _grpc.UnaryUnaryMultiCallable[_peer_pb2.ReversalVotes, _peer_pb2.ReversalVotes]
+    """As ExchangeVotes, between the members of a panel that hears an appeal."""
 
 @_typing.type_check_only
 class PeerAsyncStub(PeerStub):
@@ -93,6 +99,12 @@ class PeerAsyncStub(PeerStub):
     """Only between members of one panel: hashes of signed votes in their epoch, the votes themselves in the next. Each
     side tells what it has cast itself.
     """
+    OpenClaim: _aio.UnaryUnaryMultiCallable[_peer_pb2.AppealedClaim, _peer_pb2.OpenedClaim]  # type: ignore[assignment]
+    """Only a member of the panel that hears an appeal, in the appeal's epoch: who signed the claim opens what it stands on,
+    the accused what it answers.
+    """
+    ExchangeReversals: _aio.UnaryUnaryMultiCallable[_peer_pb2.ReversalVotes, _peer_pb2.ReversalVotes]  # type: ignore[assignment]
+    """As ExchangeVotes, between the members of a panel that hears an appeal."""
 
 class PeerServicer(metaclass=_abc_1.ABCMeta):
     """Between agents, on mTLS with both keys checked against the chain. The caller of the first six must be a participant
@@ -177,5 +189,23 @@ class PeerServicer(metaclass=_abc_1.ABCMeta):
         """Only between members of one panel: hashes of signed votes in their epoch, the votes themselves in the next. Each
         side tells what it has cast itself.
         """
+
+    @_abc_1.abstractmethod
+    def OpenClaim(
+        self,
+        request: _peer_pb2.AppealedClaim,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.OpenedClaim, _abc.Awaitable[_peer_pb2.OpenedClaim]]:
+        """Only a member of the panel that hears an appeal, in the appeal's epoch: who signed the claim opens what it stands on,
+        the accused what it answers.
+        """
+
+    @_abc_1.abstractmethod
+    def ExchangeReversals(
+        self,
+        request: _peer_pb2.ReversalVotes,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.ReversalVotes, _abc.Awaitable[_peer_pb2.ReversalVotes]]:
+        """As ExchangeVotes, between the members of a panel that hears an appeal."""
 
 def add_PeerServicer_to_server(servicer: PeerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,6 +1,7 @@
 """Detectors probe nodes over real mutual TLS, and challenges are worked off by real child processes."""
 
 import asyncio
+import itertools
 import os
 import secrets
 import time
@@ -17,7 +18,7 @@ from fixtures.participants import Node
 from node_agent.detection import desk
 from node_agent.detection.desk import PROBES_AN_EPOCH
 from node_agent.detection.plan import Declared
-from node_agent.detection.probing import NodeLine
+from node_agent.detection.probing import NodeLine, TooSlowError
 from node_agent.detection.reach import Reach
 from node_agent.detection.speed import core_speed
 from node_agent.detection.verdict import ROUNDS, Opinion, ProfileVerdict, judge_profile
@@ -213,6 +214,16 @@ async def test_a_detector_that_hangs_up_leaves_nothing_running(
             answer.cancel()
             await asyncio.gather(answer, return_exceptions=True)
         await until_no_workers()
+
+
+async def test_a_detector_that_is_too_slow_itself_gives_up(
+    ground: Ground, node: Node, detector: Node
+) -> None:
+    hours = itertools.count(0, 3600)
+    async with ground.serving(node, SMALL) as reach, ground.line(detector, reach) as line:
+        with pytest.raises(TooSlowError):
+            await line.challenge(EPOCH, 0, PATIENCE_SECONDS, secrets.token_bytes, lambda: float(next(hours)))
+    await until_no_workers()
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,11 @@ from fixtures.court import GOVERNOR, Court
 from fixtures.detection import Ground
 from fixtures.participants import Node
 
+from node_agent.detection.appeals import Appeals
 from node_agent.detection.detector import Detector, DetectorParts
 from node_agent.detection.draws import Draws
+from node_agent.detection.hearings import Hearings
+from node_agent.detection.openings import Openings
 from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
 from node_agent.detection.rounds import Rounds
@@ -28,15 +31,16 @@ from soterone.chain.calls import Call, CallBuilder
 from soterone.chain.client import ChainClient
 from soterone.chain.deployment import DEVNET
 from soterone.chain.direct_sender import DirectSender
-from soterone.chain.events import ClaimUpheld, Event, ProfileMeasured
+from soterone.chain.events import ClaimReversed, ClaimUpheld, Event, ProfileMeasured, VotesCommitted
 from soterone.chain.quorum import Quorum
 from soterone.chain.records import Contracts
-from soterone.crypto.accounts import account, account_bytes
+from soterone.crypto.accounts import Signer, account, account_bytes
 from soterone.crypto.certificates import key_hash_of_key
 from soterone.crypto.messages import Domain, Registration, sign
-from soterone.domain.detection import Evidence, Kind
+from soterone.domain.detection import ClaimStatus, Evidence, Kind
 from soterone.domain.ids import Account, hash32, hash_bytes
 from soterone.domain.profiles import NodeProfile
+from soterone.domain.reputation import Severity
 from soterone.domain.roles import Role
 from soterone.rpc.generated import coordinator_pb2 as pb
 
@@ -141,25 +145,50 @@ class Town:
                 store.ballots,
                 self._draws(),
                 self._operator,
-                lambda epoch: self.warp.now() >= Schedule(epoch + 1, EPOCH_SECONDS).reveals.start,
+                self._may_show,
             )
-            await self.add(node, MODEST, Role.DETECTOR, votes=polling)
-            self.detectors[node.account] = self._detector(node, store, polling)
+            hearings = self._hearings(node, store)
+            await self.add(node, MODEST, Role.DETECTOR, polling, store, hearings)
+            self.detectors[node.account] = self._detector(node, store, polling, hearings)
+            self.court.detectors[node.account] = node.signer
         await self.court.rotate([], list(self.detectors))
+
+    def _may_show(self, epoch: int) -> bool:
+        return self.warp.now() >= Schedule(epoch + 1, EPOCH_SECONDS).reveals.start
 
     def _draws(self) -> Draws:
         """The chain's draw, never remembered: time jumps here."""
         hours = itertools.count(0, 3600)
         return Draws(self.court.quorum, lambda: float(next(hours)))
 
+    def _appeals(self) -> Appeals:
+        hours = itertools.count(0, 3600)
+        return Appeals(self.court.quorum, self._draws(), lambda: float(next(hours)))
+
+    def _hearings(self, node: Node, store: Store) -> Hearings:
+        return Hearings(
+            signer=node.signer,
+            tls=node.tls,
+            quorum=self.court.quorum.domain,
+            registry=self._registry,
+            chain=self.court.chain,
+            panels=self._draws(),
+            appeals=self._appeals(),
+            table=store.ballots,
+            epoch_seconds=EPOCH_SECONDS,
+            may_show=self._may_show,
+        )
+
+    @property
+    def _registry(self) -> Domain:
+        contracts = self.court.chain.contracts
+        return Domain(contracts.chain_id, contracts.addresses["NodeRegistry"])
+
     def _operator(self, node: Account) -> Account:
         return node
 
-    def _detector(self, node: Node, store: Store, polling: Polling) -> Detector:
-        registry = Domain(
-            self.court.chain.contracts.chain_id, self.court.chain.contracts.addresses["NodeRegistry"]
-        )
-        rounds = Rounds(node.tls, self.court.chain, registry, store.findings, lambda: True, self.warp)
+    def _detector(self, node: Node, store: Store, polling: Polling, hearings: Hearings) -> Detector:
+        rounds = Rounds(node.tls, self.court.chain, self._registry, store.findings, lambda: True, self.warp)
         parts = DetectorParts(
             own=node.account,
             tls=node.tls,
@@ -168,6 +197,7 @@ class Town:
             store=store,
             rounds=rounds,
             polling=polling,
+            hearings=hearings,
             draws=self._draws(),
             payer=Payer(
                 node.account,
@@ -180,11 +210,28 @@ class Town:
         )
         return Detector(parts)
 
-    async def add(self, node: Node, profile: NodeProfile, role: Role, votes: Polling | None = None) -> None:
+    async def add(
+        self,
+        node: Node,
+        profile: NodeProfile,
+        role: Role,
+        votes: Polling | None = None,
+        store: Store | None = None,
+        hearings: Hearings | None = None,
+    ) -> None:
         """Serve a node, register what it declares, and let the coordinator tell of it."""
-        panels = self._draws()
+        panels, appeals = self._draws(), self._appeals()
+        openings = store and Openings(node.account, panels, appeals, store.ballots, self.folder)
         reach = await self.stack.enter_async_context(
-            self.ground.serving(node, profile, votes=votes, panels=panels)
+            self.ground.serving(
+                node,
+                profile,
+                votes=votes,
+                panels=panels,
+                appeals=appeals,
+                openings=openings,
+                reversals=hearings,
+            )
         )
         await self._register(node, reach.profile, role)
         self.coordinator.cards[node.account] = pb.NodeCard(
@@ -226,6 +273,18 @@ class Town:
 
     async def uphold(self, epoch: int) -> None:
         await self.warp.all(*(one.uphold(epoch) for one in self.detectors.values()))
+
+    async def reverse(self, epoch: int) -> None:
+        await self.warp.all(*(one.reverse(epoch) for one in self.detectors.values()))
+
+    async def heard(self, claim: ClaimUpheld, by: Signer) -> ClaimStatus:
+        """Appeal, let the detectors hear it and decide; how the claim stands then."""
+        await self.court.payer.send(await self.court.appealing(claim.claim_id, claim.claim, by))
+        epoch = await self.epoch()
+        await self.judge(epoch)
+        assert await self.epoch() == epoch + 1
+        await self.reverse(epoch + 1)
+        return (await self.court.quorum.claim_of(claim.claim_id)).status
 
     async def events(self, kind: type[Event]) -> list[Event]:
         head = await self.court.chain.head()
@@ -301,3 +360,26 @@ async def test_a_node_that_vanishes_is_found(town: Town) -> None:
     (claim,) = await town.events(ClaimUpheld)
     assert isinstance(claim, ClaimUpheld)
     assert (claim.node, claim.claim.accusation.kind) == (gone.account, Kind.LIVENESS)
+
+    assert await town.heard(claim, gone.signer) is ClaimStatus.APPEALED
+    assert await town.events(VotesCommitted) != []
+    assert await town.events(ClaimReversed) == []
+
+
+async def test_a_claim_that_its_accusers_cannot_bear_out_is_reversed(town: Town) -> None:
+    victim = town.ground.node(Role.MPC_NODE)
+    await town.add(victim, MODEST, Role.MPC_NODE)
+    before = await town.court.chain.record_of(victim.account)
+    await town.court.next_epoch()
+    accusation = await town.court.accusation(victim.account, Kind.LIVENESS, Severity.LIGHT)
+    claim = await town.court.upheld(accusation)
+    town.warp.set((await town.court.chain.head()).timestamp)
+    assert (await town.court.chain.record_of(victim.account))[1] > before[1]
+
+    assert await town.heard(claim, victim.signer) is ClaimStatus.REVERSED
+    assert (await town.court.chain.record_of(victim.account))[1] == before[1]
+    panel = await town.court.quorum.panel_of(victim.account, accusation.epoch)
+    accusers = claim.claim.signers_among(panel)
+    assert len(accusers) == 2
+    for one in town.detectors:
+        assert ((await town.court.chain.record_of(one))[1] > 0) is (one in accusers)

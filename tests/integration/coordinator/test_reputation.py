@@ -7,13 +7,16 @@ import pytest
 from fixtures.live_coordinator import LiveCoordinator
 
 from coordinator.chain.handler import log_of
-from soterone.chain.events import LogPosition, NodeSuspended
+from soterone.chain.events import ClaimAppealed, ClaimUpheld, LogPosition, NodeSuspended, ProfileMeasured
+from soterone.cli.catalog import _claim_row
 from soterone.client.customer import Customer
 from soterone.crypto.accounts import Signer
+from soterone.domain.detection import Accusation, Claim, Kind, Measurement
 from soterone.domain.ids import Account, hash32
-from soterone.domain.reputation import PRIOR_SCORE
-from soterone.rest.catalog import ReputationStep
+from soterone.domain.reputation import PRIOR_SCORE, Severity
+from soterone.rest.catalog import ClaimView, ReputationStep
 
+CLAIM = hash32(b"\7" * 32)
 SUSPENSIONS = 250
 
 
@@ -53,6 +56,33 @@ async def test_the_sdk_reads_page_after_page(live: LiveCoordinator, tmp_path: Pa
     assert {step.cause for step in steps[1::2]} == {"suspended"}
     assert first == steps[:3]
     assert epochs in (-1, 0)
+
+
+async def test_the_sdk_reads_claims(live: LiveCoordinator, tmp_path: Path) -> None:
+    node, block = Signer.new().account, hash32(bytes(32))
+    accusation = Accusation(node, node, 1, 7, Kind.PROFILE, Severity.GRAVE)
+    claim = Claim(accusation, signers=0b011, added=8_000_000_000, ledger_epoch=1)
+    events = (
+        ClaimUpheld(LogPosition(31337, 1, 0, block, block), CLAIM, node, claim),
+        ProfileMeasured(LogPosition(31337, 1, 1, block, block), CLAIM, node, Measurement(2, 4096, 700)),
+        ClaimAppealed(LogPosition(31337, 2, 2, block, block), CLAIM, node, hash32(bytes(32)), 9),
+    )
+    async with live.database.transaction() as session:
+        session.add_all(log_of(event, 1_000) for event in events)
+
+    def read() -> list[ClaimView]:
+        ca_file = live.settings.data_dir / "ca.pem"
+        rpc = live.settings.chain_rpc
+        with Customer.connect(live.addresses["rest"], Signer.new(), rpc, ca_file, tmp_path) as customer:
+            assert customer.claims(Signer.new().account) == []
+            return customer.claims(node)
+
+    (told,) = await asyncio.to_thread(read)
+    assert (told.claim_id, told.node, told.kind, told.severity) == (CLAIM, node, Kind.PROFILE, Severity.GRAVE)
+    assert (told.status, told.appeal_epoch, told.measured_cpu_cores) == ("appealed", 9, 2)
+    assert _claim_row(told) == (
+        CLAIM, "profile", "2", "7", "appealed, heard in epoch 9", "2 cores, 4096 MiB", "8.000",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", ["limit=0", "limit=501", "before=7", "before=1-2-3", "before=1%27--"])
