@@ -20,18 +20,18 @@ from soterone.domain.ids import Account
 NAME = "the coordinator tells what the chain says"
 
 
-def told_by(live: LiveCoordinator) -> Told:
+def told_by(live: LiveCoordinator, head_number: int) -> Told:
     """What the coordinator answers to anybody, over real TLS."""
     transport = Transport(live.addresses["rest"], live.settings.data_dir / "ca.pem")
     try:
-        return ask(transport)
+        return ask(transport, head_number)
     finally:
         transport.close()
 
 
 async def differences(live: LiveCoordinator, chain: ChainClient, node: Account) -> str:
     """What the audit of one node says of the coordinator; the chain has nodes that it never heard of."""
-    told = await asyncio.to_thread(told_by, live)
+    told = await asyncio.to_thread(told_by, live, (await chain.head()).number)
     report = (await run_audit(chain, Request(Scope(node=node), told=told))).report
     (check,) = [one for one in report.checks if one.name == NAME]
     return "\n".join(check.contradictions)
@@ -41,7 +41,7 @@ async def test_a_falsified_coordinator_is_told_on(
     live: LiveCoordinator, owner: ClientNode, chain: ChainClient
 ) -> None:
     async def shown() -> Told:
-        return await asyncio.to_thread(told_by, live)
+        return await asyncio.to_thread(told_by, live, (await chain.head()).number)
 
     await eventually(shown, lambda told: owner.account in [one.account for one in told.nodes])
     assert await differences(live, chain, owner.account) == ""
