@@ -144,10 +144,14 @@ async def test_a_false_word_about_a_standing_is_named(
     assert bool(found) == bool(lie)
 
 
-async def test_another_network_and_nodes_kept_back_are_named(own_chain: ChainClient, query: QueryId) -> None:
+async def test_another_network_and_nodes_kept_back_are_named(
+    own_chain: ChainClient, own_anvil: Anvil, query: QueryId
+) -> None:
+    own_anvil.rpc("anvil_mine", "0x40")
     ledger = own_chain.contracts.addresses["NodeRegistry"]
     others = {**own_chain.contracts.addresses, "QueryLedger": ledger}
-    told = Told(0, network(own_chain, chain_id=1, contracts=others), (), (), ())
+    described = network(own_chain, chain_id=1, contracts=others)
+    told = Told((await own_chain.head()).number, described, (), (), ())
     found = await complaints_about(own_chain, told)
     assert "works on chain 1" in found
     assert f"QueryLedger stands at {ledger}" in found
