@@ -64,23 +64,8 @@ async def show_reputation(
         raise Malformed("an account is 0x and 40 hexadecimal digits") from error
     standing = await read_standing(context.chain, known)
     steps, following = await history_page(context.database, known, Place.parse(before), limit)
-    return ReputationView(
-        account=known,
-        status=standing.status.name.lower(),
-        incarnation=standing.incarnation,
-        score=standing.score,
-        good=standing.record.good,
-        bad=standing.record.bad,
-        last_epoch=standing.record.last_epoch,
-        born_epoch=standing.record.born_epoch,
-        epoch=standing.epoch,
-        expectation=standing.expectation,
-        tenure_cap=standing.tenure_cap,
-        lower_bound=standing.lower_bound,
-        credibility=standing.credibility,
-        history=[ReputationStep.of(step) for step in steps],
-        next=str(following) if following else None,
-    )
+    shown = [ReputationStep.of(step) for step in steps]
+    return ReputationView.of(known, standing, shown, str(following) if following else None)
 
 
 async def history_page(

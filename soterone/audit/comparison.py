@@ -17,7 +17,7 @@ from soterone.chain.reputation_history import read_history
 from soterone.client.transport import Transport
 from soterone.crypto.accounts import account
 from soterone.domain.ids import Account, QueryId
-from soterone.domain.reputation import Record, score
+from soterone.domain.reputation import Record, advance, expectation, lower_bound, score
 from soterone.domain.roles import unpack_version
 from soterone.rest.catalog import NodeEntry, NodeList, ReputationStep, ReputationView
 from soterone.rest.network import NetworkDescription
@@ -37,37 +37,42 @@ _STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Everything that a coordinator told, asked before the audit; `queries` are the customer's, when it has a token."""
+    """Everything that a coordinator told, asked before the audit, when the chain had `asked_at` blocks; `queries` are
+    the customer's, when it has a token."""
 
+    asked_at: int
     network: NetworkDescription
     nodes: tuple[NodeEntry, ...]
     reputations: tuple[ReputationView, ...]
     queries: tuple[QueryView, ...]
 
 
-def ask(transport: Transport) -> Told:
-    """Ask a coordinator; ClientError, Refused or Unreachable when it does not answer."""
+def ask(transport: Transport, head_number: int) -> Told:
+    """Ask a coordinator while the chain's newest block is `head_number`; ClientError, Refused or Unreachable when it
+    does not answer."""
     nodes = tuple(_nodes(transport))
     reputations = tuple(transport.get(f"reputation/{one.account}", ReputationView) for one in nodes)
     queries = tuple(_queries(transport)) if transport.token else ()
-    return Told(transport.get("network", NetworkDescription), nodes, reputations, queries)
+    return Told(head_number, transport.get("network", NetworkDescription), nodes, reputations, queries)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The blocks of which a coordinator may speak when it is asked shortly before the audited block."""
+    """The blocks of which a coordinator may speak: from some before it was asked to the audited one."""
 
     first: Block
     last: Block
 
 
 async def compare_with_coordinator(chain: ChainClient, told: Told, replay: Replay, head: Block) -> Check:
-    """Name each difference between what was told and what the chain was at any moment of the last blocks to `head`."""
-    earlier = max(chain.contracts.start_block, head.number - _SPAN_BLOCKS)
+    """Name each difference between what was told and what the chain was meanwhile, up to `head`; of an account's
+    standing a coordinator names the block."""
+    earlier = max(chain.contracts.start_block, min(told.asked_at, head.number) - _SPAN_BLOCKS)
     span = Span((await header_at(chain, earlier)).block, head)
     findings = [*_network(told.network, chain.contracts), *_shown_nodes(told.nodes, replay, span)]
     for entry, view in zip(told.nodes, told.reputations, strict=True):
-        findings += _standing(entry, view, replay, span)
+        findings += _catalog_score(entry, replay, span)
+        findings += await _standing(chain, entry, view, replay, span)
         findings += await _history(chain, view, span)
     for query in told.queries:
         findings += _query(query, replay.lifecycles.queries.get(QueryId(query.id)), span)
@@ -134,22 +139,47 @@ def _records(node: Account, replay: Replay, span: Span) -> list[NodeRecord | Non
     return [*before, *values_since(replay.registry.trail, node, moment(span.first.number))]
 
 
-def _standing(entry: NodeEntry, view: ReputationView, replay: Replay, span: Span) -> Iterator[Finding]:
+def _catalog_score(entry: NodeEntry, replay: Replay, span: Span) -> Iterator[Finding]:
     node, book = account(entry.account), replay.scores.book
     records = list(values_since(replay.scores.trail, node, moment(span.first.number)))
     if replay.scores.record_at(node, span.first.number) is None:
-        records.append(Record(incarnation=book.record_of(node).incarnation))
+        records.append(_newcomer(node, replay))
     epochs = [time // book.epoch_seconds for time in (span.first.timestamp, span.last.timestamp)]
     scores: set[object] = {
         score(record, epoch) for record in records for epoch in range(epochs[0], epochs[1] + 1)
     }
+    yield from _different(f"{node}", {"score in the catalog": (round(entry.score * 1e9), scores)}, node)
+
+
+async def _standing(
+    chain: ChainClient, entry: NodeEntry, view: ReputationView, replay: Replay, span: Span
+) -> list[Finding]:
+    """Compare what was told of one account with the records after the block that was named."""
+    node, book = account(entry.account), replay.scores.book
+    if account(view.account) != node or not span.first.number <= view.block <= span.last.number:
+        sentence = (
+            f"{node}: the coordinator speaks of {view.account} in block {view.block}, it should speak of this node in "
+            f"one of the blocks {span.first.number} to {span.last.number}; if an RPC is behind, audit again"
+        )
+        return [Finding(sentence, (node,))]
+    epoch = (await header_at(chain, view.block)).block.timestamp // book.epoch_seconds
+    record = replay.scores.record_at(node, view.block) or _newcomer(node, replay)
+    now = advance(record, epoch)
+    credibilities: set[object] = {book.credibility_of(node)}
+    if view.credibility not in credibilities:
+        credibilities.add(await chain.credibility_of(node, view.block))
     pairs: Mapping[str, tuple[object, set[object]]] = {
-        "score in the catalog": (round(entry.score * 1e9), scores),
-        "score": (view.score, scores),
-        "good and bad evidence": ((view.good, view.bad), {(one.good, one.bad) for one in records}),
-        "credibility": (view.credibility, {book.credibility_of(node)}),
+        "score": (view.score, {score(record, epoch)}),
+        "good and bad evidence": ((view.good, view.bad), {(record.good, record.bad)}),
+        "expectation": (view.expectation, {expectation(now.good, now.bad)}),
+        "lower bound": (view.lower_bound, {lower_bound(now, epoch)}),
+        "credibility": (view.credibility, credibilities),
     }
-    yield from _different(f"{node}", pairs, node)
+    return list(_different(f"{node}", pairs, node))
+
+
+def _newcomer(node: Account, replay: Replay) -> Record:
+    return Record(incarnation=replay.scores.book.record_of(node).incarnation)
 
 
 async def _history(chain: ChainClient, view: ReputationView, span: Span) -> list[Finding]:

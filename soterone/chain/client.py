@@ -133,9 +133,11 @@ class ChainClient:
         (seconds,) = await self._read("ReputationLedger", "EPOCH_SECONDS")
         return int(seconds)
 
-    async def credibility_of(self, customer: Account) -> int:
+    async def credibility_of(self, customer: Account, block_number: int | None = None) -> int:
         """A customer's credibility, 1e9 fixed point."""
-        (credibility,) = await self._read("ReputationLedger", "credibilityOf", customer)
+        (credibility,) = await self._read(
+            "ReputationLedger", "credibilityOf", customer, block_number=block_number
+        )
         return int(credibility)
 
     async def periods(self) -> tuple[int, int]:

@@ -64,7 +64,9 @@ class UnknownBlockError(ChainError):
     """The RPC does not know a block: it is not there yet, or a reorganisation took it away."""
 
     def __init__(self, block: int | str) -> None:
-        super().__init__(f"The chain's RPC does not know block {block}.")
+        super().__init__(
+            f"The chain's RPC does not know block {block}. Try again when it has it, or use another."
+        )
         self.block = block
 
 

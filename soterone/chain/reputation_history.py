@@ -158,10 +158,25 @@ async def read_history(
 
 
 async def _events(chain: ChainClient, node: Account, first: int, last: int) -> list[Event]:
-    own = await chain.events_about([node], first, last)
+    """The node's own steps and claims, and what was judged of the queries that moved it.
+
+    Events that name it in another place are left out: it may be somebody's operator or a query's customer, and a query
+    moves other nodes too.
+    """
+    own = [one for one in await chain.events_about([node], first, last) if _is_of(node, one)]
     queries = sorted({one.query_id for one in own if isinstance(one, ReputationUpdated)} - {NO_QUERY})
     judgements = await chain.events_about(queries, first, last)
-    return [one for one in (*own, *judgements) if isinstance(one, (*STEPS, *CLAIMS, *JUDGEMENTS))]
+    return [*own, *(one for one in judgements if isinstance(one, JUDGEMENTS))]
+
+
+def _is_of(node: Account, event: Event) -> bool:
+    """Whether an event is a step or a claim of this node."""
+    match event:
+        case ReputationUpdated() | NodeRegistered() | NodeUnregistered() | NodeSuspended():
+            return event.node == node
+        case NodePenalised() | PenaltyReversed():
+            return event.node == node
+    return False
 
 
 async def _check_end(chain: ChainClient, node: Account, steps: tuple[Step, ...], block_number: int) -> None:

@@ -1,19 +1,21 @@
-"""What the contracts' views say of an account now, and what follows from it by the formula."""
+"""What the contracts' views say of an account at one block, and what follows from it by the formula."""
 
 import asyncio
 from dataclasses import dataclass
 
 from soterone.chain.client import ChainClient
-from soterone.chain.records import NodeStatus
+from soterone.chain.errors import UnknownBlockError
+from soterone.chain.records import Block, NodeStatus
 from soterone.domain.ids import Account
 from soterone.domain.reputation import Record, as_of, expectation, lower_bound, tenure_cap
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An account's standing; scores, evidence and credibility in 1e9 fixed point.
+    """An account's standing after a block; scores, evidence and credibility in 1e9 fixed point.
 
     Attributes:
+        block: that block; "now" below is its time.
         status, incarnation: the registry's; 0 when it never registered.
         record: as it is stored, undecayed since its last epoch.
         epoch: the present one.
@@ -23,6 +25,7 @@ class Standing:
         credibility: as a customer.
     """
 
+    block: Block
     status: NodeStatus
     incarnation: int
     record: Record
@@ -34,19 +37,23 @@ class Standing:
     credibility: int
 
 
-async def read_standing(chain: ChainClient, account: Account) -> Standing:
-    """Read an account's standing as of the newest block; that of a newcomer when nothing was ever observed."""
-    head, epoch_seconds = await asyncio.gather(chain.head(), chain.epoch_seconds())
+async def read_standing(chain: ChainClient, account: Account, block_number: int | None = None) -> Standing:
+    """Read an account's standing as of a block, or of the newest; that of a newcomer when nothing was ever observed.
+
+    UnknownBlockError when the RPC does not have the block.
+    """
+    block, epoch_seconds = await asyncio.gather(_block(chain, block_number), chain.epoch_seconds())
     node, stored, (score,), credibility = await asyncio.gather(
-        chain.node_of(account, head.number),
-        chain.record_of(account, head.number),
-        chain.scores_of([account], head.number),
-        chain.credibility_of(account),
+        chain.node_of(account, block.number),
+        chain.record_of(account, block.number),
+        chain.scores_of([account], block.number),
+        chain.credibility_of(account, block.number),
     )
-    record, epoch = Record(*stored), head.timestamp // epoch_seconds
+    record, epoch = Record(*stored), block.timestamp // epoch_seconds
     now = as_of(record, epoch, node.incarnation)
     age = now.last_epoch - now.born_epoch
     return Standing(
+        block,
         node.status,
         node.incarnation,
         record,
@@ -57,3 +64,12 @@ async def read_standing(chain: ChainClient, account: Account) -> Standing:
         lower_bound(now, epoch),
         credibility,
     )
+
+
+async def _block(chain: ChainClient, number: int | None) -> Block:
+    if number is None:
+        return await chain.head()
+    block = await chain.block(number)
+    if block is None:
+        raise UnknownBlockError(number)
+    return block

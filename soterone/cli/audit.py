@@ -1,8 +1,8 @@
 """`soter audit`: check everything that the chain shows, trusting nobody."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -73,12 +73,14 @@ def audit(
 ) -> None:
     """Rebuild every lifecycle and every score from the chain's events, prove the contracts' storage, and name every
     contradiction; exit status 1 when there is one."""
+    if coordinator and block_hash:
+        raise typer.BadParameter("--coordinator tells of the newest block: leave --block-hash out")
     places = Places(rpc or Home.current().network.rpc, deployment, second_rpc)
     request = Request(
         scope=_scope(query, node, everything),
         pinned=_parsed(hash32, block_hash, "--block-hash") if block_hash else None,
         sources=sources,
-        told=_told(coordinator, ca_file) if coordinator else None,
+        told=_told(coordinator, ca_file, places.rpc) if coordinator else None,
     )
     report = _audited(places, request, checkpoint, frozenset(trust_checkpoint or ())).report
     if html:
@@ -90,7 +92,7 @@ def audit(
 
 def _audited(places: Places, request: Request, checkpoint: Path | None, trusted: frozenset[str]) -> Audit:
     """Run the audit from and to a checkpoint; ClientError or Unreachable when that cannot be done."""
-    try:
+    with _chain_errors():
         key = own_key(Home.current().folder / _KEY_FILE) if checkpoint else None
         if checkpoint and key and checkpoint.exists():
             request = replace(request, checkpoint=load(checkpoint, trusted | {public_key_of(key)}))
@@ -99,11 +101,18 @@ def _audited(places: Places, request: Request, checkpoint: Path | None, trusted:
             finished = asyncio.run(_run(places, announced))
         if checkpoint and key and finished.checkpoint:
             save(finished.checkpoint, checkpoint, key)
+    return finished
+
+
+@contextmanager
+def _chain_errors() -> Iterator[None]:
+    """Tell of the chain's errors as the commands do."""
+    try:
+        yield
     except ChainUnreachableError as error:
         raise Unreachable(str(error)) from error
     except (ChainError, DeploymentError) as error:
         raise ClientError(str(error)) from error
-    return finished
 
 
 async def _run(places: Places, request: Request) -> Audit:
@@ -123,25 +132,31 @@ async def _connected(stack: AsyncExitStack, rpc: str, contracts: Contracts) -> C
 async def _contracts(places: Places) -> Contracts:
     if places.deployment:
         return Contracts.of(Deployment.load(places.deployment))
-    rpc = JsonRpc(places.rpc)
-    try:
-        chain_id = int(await rpc.call("eth_chainId"), 16)
-    finally:
-        await rpc.close()
+    chain_id = await _number(places.rpc, "eth_chainId")
     return Contracts.of(Deployment.load(Path("deployments") / f"{chain_id}.json"))
 
 
-def _told(coordinator: str, ca_file: Path | None) -> Told:
+async def _number(rpc_url: str, method: str) -> int:
+    rpc = JsonRpc(rpc_url)
+    try:
+        return int(await rpc.call(method), 16)
+    finally:
+        await rpc.close()
+
+
+def _told(coordinator: str, ca_file: Path | None, rpc_url: str) -> Told:
     """Ask a coordinator, as the customer when `soter login` was at the same one."""
     try:
         network, token = Home.current().network, Home.current().token
     except ClientError:
         network, token = None, None
+    with _chain_errors():
+        head_number = asyncio.run(_number(rpc_url, "eth_blockNumber"))
     known = network is not None and network.coordinator.rstrip("/") == coordinator.rstrip("/")
     transport = Transport(coordinator, ca_file or (network.ca_file if network and known else None))
     transport.token = token if known else None
     try:
-        return ask(transport)
+        return ask(transport, head_number)
     finally:
         transport.close()
 

@@ -7,7 +7,7 @@ import typer
 
 from soterone.cli.home import Home
 from soterone.cli.output import JsonFlag, console, print_json, print_table
-from soterone.crypto.accounts import account
+from soterone.client.inputs import typed_account
 from soterone.domain.detection import Kind
 from soterone.domain.metadata import ColumnMetadata
 from soterone.domain.roles import Role
@@ -74,11 +74,12 @@ def reputation(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show an account's standing and how it came about; the score is read from the chain itself."""
+    """Show an account's standing and how it came about. What the coordinator says of one block is compared with the
+    chain at that block."""
     with Home.current().open() as customer:
-        view = customer.reputation(node, limit)
-        known = account(view.account)
-        standing = customer.ledger.standing_of(known)
+        known = typed_account(node)
+        view = customer.reputation(known, limit)
+        standing = customer.confirm_reputation(known, view)
         own = customer.ledger.history_of(known, limit) if chain else ()
         history = [ReputationStep.of(step) for step in own] if chain else view.history
     if as_json:
@@ -86,9 +87,10 @@ def reputation(
         print_json({**document, "history": [step.model_dump(mode="json") for step in history]})
         return
     console.print(
-        f"[bold]{known}[/bold] {standing.status.name.lower()}, score {standing.score / 1e9:.3f} = min(expectation "
-        f"{standing.expectation / 1e9:.3f}, tenure cap {standing.tenure_cap / 1e9:.3f}), drawn by "
-        f"{standing.lower_bound / 1e9:.3f}, credibility {standing.credibility / 1e9:.3f}",
+        f"[bold]{known}[/bold] {view.status}, score {view.score / 1e9:.3f} = min(expectation "
+        f"{view.expectation / 1e9:.3f}, tenure cap {view.tenure_cap / 1e9:.3f}), drawn by "
+        f"{view.lower_bound / 1e9:.3f}, credibility {view.credibility / 1e9:.3f}, as of block {view.block} "
+        f"({_when(standing.block.timestamp)})",
         highlight=False,
     )
     columns = ("time", "block", "what", "query or customer", "score", "good", "bad")
@@ -121,10 +123,13 @@ def _measured(claim: ClaimView) -> str:
 
 
 def _row(step: ReputationStep) -> tuple[str, ...]:
-    when = datetime.fromtimestamp(step.time, UTC).strftime("%Y-%m-%d %H:%M:%S")
     figures = (step.score, step.good, step.bad)
     moved = ["" if figure is None else f"{figure / 1e9:.3f}" for figure in figures]
-    return (when, str(step.block), _deed(step), step.customer or step.query_id or "", *moved)
+    return (_when(step.time), str(step.block), _deed(step), step.customer or step.query_id or "", *moved)
+
+
+def _when(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _deed(step: ReputationStep) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from soterone.chain.standing import Standing
 from soterone.client.connection import Connection
 from soterone.client.errors import ClientError, Untrustworthy
 from soterone.client.inputs import typed_account, typed_query_id
@@ -190,9 +191,22 @@ class Customer:
 
     def reputation(self, node: str, limit: int | None = None, before: str | None = None) -> ReputationView:
         """Return what the coordinator says of an account's standing, and one page of its history, newest first;
-        `ledger` has what the chain says."""
+        `confirm_reputation` asks the chain."""
         path = f"reputation/{typed_account(node)}"
         return self.transport.get(path, ReputationView, limit=limit, before=before)
+
+    def confirm_reputation(self, node: str, view: ReputationView) -> Standing:
+        """Return an account's standing after the block of which the coordinator speaks, read from the chain;
+        Untrustworthy when the coordinator says another."""
+        known = typed_account(node)
+        standing = self.ledger.standing_of(known, view.block)
+        problem = view.contradiction(ReputationView.of(known, standing))
+        if problem:
+            raise Untrustworthy(
+                f"The coordinator says of {known} in block {view.block}: {problem}. Do not rely on it; when the chain "
+                "was reorganised just now, ask again."
+            )
+        return standing
 
     def reputation_history(self, node: str) -> Iterator[ReputationStep]:
         """Yield every step of an account's history that the coordinator knows, newest first."""

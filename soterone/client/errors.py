@@ -6,7 +6,7 @@ class ClientError(Exception):
 
 
 class Unreachable(ClientError):
-    """The coordinator or the chain does not answer."""
+    """The coordinator or the chain does not answer, or the chain's RPC is behind."""
 
 
 class Refused(ClientError):

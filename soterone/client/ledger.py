@@ -6,7 +6,7 @@ from typing import TypeVar
 from anyio.from_thread import start_blocking_portal
 
 from soterone.chain.client import ChainClient
-from soterone.chain.errors import ChainError, ChainUnreachableError
+from soterone.chain.errors import ChainError, ChainUnreachableError, UnknownBlockError
 from soterone.chain.events import MPCUpdated
 from soterone.chain.records import Contracts, QueryState
 from soterone.chain.reputation_history import Step, read_history
@@ -54,9 +54,9 @@ class Ledger:
         """Return R' of each node as of now, 1e9 fixed point."""
         return self._ask(lambda chain: chain.scores_of(nodes))
 
-    def standing_of(self, account: Account) -> Standing:
-        """Return what the contracts' views say of an account now."""
-        return self._ask(lambda chain: read_standing(chain, account))
+    def standing_of(self, account: Account, block_number: int | None = None) -> Standing:
+        """Return what the contracts' views say of an account at a block, or at the newest."""
+        return self._ask(lambda chain: read_standing(chain, account, block_number))
 
     def history_of(self, node: Account, limit: int = 100) -> tuple[Step, ...]:
         """Return the last steps of a node's reputation, newest first, read from the contracts' events and compared
@@ -71,7 +71,7 @@ class Ledger:
         try:
             with start_blocking_portal() as portal:
                 return portal.call(ask)
-        except ChainUnreachableError as error:
+        except (ChainUnreachableError, UnknownBlockError) as error:
             raise Unreachable(str(error)) from error
         except ChainError as error:
             raise Untrustworthy(str(error)) from error

@@ -1,10 +1,13 @@
 """The catalog: `GET /v1/catalog/datasets` and `GET /v1/catalog/nodes`."""
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import Field
 
 from soterone.chain.reputation_history import Step
+from soterone.chain.standing import Standing
+from soterone.domain.ids import Account
 from soterone.domain.metadata import DatasetMetadata
 from soterone.rest.base import AccountText, Body
 
@@ -135,11 +138,13 @@ class ReputationStep(Body):
 class ReputationView(Body):
     """What the chain says of an account, all in 1e9 fixed point; ask again with `before=next` for older history.
 
-    `good` and `bad` are the evidence as of `last_epoch`; the others are of now. `score` is the lower of `expectation`
-    and `tenure_cap`; nodes are drawn by `lower_bound`. `status` is none, active, suspended or gone.
+    Everything but the history is as of `block`, the newest when it was read; `good` and `bad` are the evidence as of
+    `last_epoch`. `score` is the lower of `expectation` and `tenure_cap`; nodes are drawn by `lower_bound`. `status` is
+    none, active, suspended or gone.
     """
 
     account: AccountText
+    block: int
     status: str
     incarnation: int
     score: int
@@ -154,3 +159,39 @@ class ReputationView(Body):
     credibility: int
     history: list[ReputationStep]
     next: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        account: Account,
+        standing: Standing,
+        history: Iterable[ReputationStep] = (),
+        following: str | None = None,
+    ) -> Self:
+        """Return what is shown of a standing; `following` is where the next page of the history goes on."""
+        return cls(
+            account=account,
+            block=standing.block.number,
+            status=standing.status.name.lower(),
+            incarnation=standing.incarnation,
+            score=standing.score,
+            good=standing.record.good,
+            bad=standing.record.bad,
+            last_epoch=standing.record.last_epoch,
+            born_epoch=standing.record.born_epoch,
+            epoch=standing.epoch,
+            expectation=standing.expectation,
+            tenure_cap=standing.tenure_cap,
+            lower_bound=standing.lower_bound,
+            credibility=standing.credibility,
+            history=list(history),
+            next=following,
+        )
+
+    def contradiction(self, chain: Self) -> str | None:
+        """Say in which figure of the standing this differs from what the chain gives, None in none."""
+        for name in type(self).model_fields:
+            told, known = getattr(self, name), getattr(chain, name)
+            if name not in ("history", "next") and told != known:
+                return f"{name} {told}, the chain gives {known}"
+        return None

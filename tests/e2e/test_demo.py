@@ -182,7 +182,7 @@ def soter(demo: Demo, *command: str, status: int = 0) -> Any:
     return json.loads(finished.stdout) if finished.stdout else finished.stderr
 
 
-def test_the_command_shows_the_same(demo: Demo) -> None:
+def test_the_command_shows_the_same(demo: Demo, web3: Web3) -> None:
     query = demo.document["query"]["id"]
     assert [one["id"] for one in soter(demo, "query", "list")] == [query]
     model = soter(demo, "query", "result", query)
@@ -190,17 +190,24 @@ def test_the_command_shows_the_same(demo: Demo) -> None:
     assert len(soter(demo, "datasets")) == 2
     assert len(soter(demo, "nodes")) == 6
     node = next(iter(demo.document["reputation"]))
-    reads = [soter(demo, "reputation", node) for _ in range(2)]
-    assert any(one["score"] == one["score_on_chain"] for one in reads), (
-        "an epoch ends between one pair at most"
-    )
-    history = reads[-1]["history"]
+    standing = soter(demo, "reputation", node)
+    score = contract(web3, demo, "ReputationLedger").functions.scoreOf(node)
+    assert standing["score"] == standing["score_on_chain"] == score.call(block_identifier=standing["block"])
+    history = standing["history"]
     assert [step["cause"] for step in history][-2:] == ["settled", "registered"]
     assert soter(demo, "reputation", node, "--chain")["history"] == history
-    deployment = str(demo.folder / "deployment.json")
-    assert (
-        soter(demo, "audit", "--rpc", demo.document["chain"]["rpc"], "--deployment", deployment)["ok"] is True
-    )
+
+
+def test_the_audit_by_command_agrees_with_the_coordinator_of_a_signed_in_customer(demo: Demo) -> None:
+    report = soter(
+        demo, "audit", "--rpc", demo.document["chain"]["rpc"],
+        "--deployment", str(demo.folder / "deployment.json"), "--coordinator", rest_url(demo),
+    )  # fmt: skip
+    assert report["ok"] is True
+    (told,) = [one for one in report["checks"] if one["name"] == "the coordinator tells what the chain says"]
+    nodes, queries = len(soter(demo, "nodes")), len(soter(demo, "query", "list"))
+    assert (nodes, queries) == (6, 1)
+    assert told["examined"] == 1 + 2 * nodes + queries
 
 
 @pytest.mark.parametrize(

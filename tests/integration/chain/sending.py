@@ -89,10 +89,14 @@ def suspension(chain: ChainClient, node: Account) -> Call:
 
 
 def grant_suspender(anvil: Anvil, chain: ChainClient, suspender: Signer) -> None:
+    grant(anvil, chain, "NodeRegistry", "SUSPENDER_ROLE", suspender)
+
+
+def grant(anvil: Anvil, chain: ChainClient, contract: str, role: str, holder: Signer) -> None:
     """The timelock grants it at once: what it waits for is its own affair."""
     addresses = chain.contracts.addresses
-    data = encode_call("NodeRegistry", "grantRole", keccak(text="SUSPENDER_ROLE"), suspender.account)
-    call = {"from": addresses["Timelock"], "to": addresses["NodeRegistry"], "data": f"0x{data.hex()}"}
+    data = encode_call(contract, "grantRole", keccak(text=role), holder.account)
+    call = {"from": addresses["Timelock"], "to": addresses[contract], "data": f"0x{data.hex()}"}
     anvil.rpc("anvil_impersonateAccount", addresses["Timelock"])
     anvil.rpc("anvil_setBalance", addresses["Timelock"], hex(10**18))
     anvil.rpc("eth_sendTransaction", call)

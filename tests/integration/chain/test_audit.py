@@ -25,7 +25,7 @@ from soterone.crypto.messages import Unregistration, sign
 from soterone.domain.ids import Hash32, QueryId, hash32, hash_bytes
 from soterone.domain.roles import Role
 
-QUERY_WORDS = 6
+QUERY_WORDS, RECORDS, SCORE_BIT = 6, 6, 144
 
 
 @pytest_asyncio.fixture
@@ -116,6 +116,31 @@ async def test_falsified_storage_is_caught(own_anvil: Anvil, own_chain: ChainCli
         await run_audit(own_chain, Request(Scope(node=own_chain.contracts.addresses["QueryLedger"])))
     ).report
     assert others.ok
+
+
+async def test_a_falsified_score_in_storage_is_caught(
+    own_anvil: Anvil, own_chain: ChainClient, query: QueryId, signers: list[Signer]
+) -> None:
+    node, ledger = signers[3].account, own_chain.contracts.addresses["ReputationLedger"]
+    place = f"0x{keccak(encode(['address', 'uint256'], [node, RECORDS])).hex()}"
+    stored = int(own_anvil.rpc("eth_getStorageAt", ledger, place, "latest"), 16)
+    own_anvil.rpc("anvil_setStorageAt", ledger, place, f"0x{stored ^ 1 << SCORE_BIT:064x}")
+    own_anvil.rpc("evm_mine")
+    assert f"for the record of {node}, its events give" in complaints(await audit(own_chain))
+
+
+async def test_an_rpc_that_shows_other_scores_than_the_contract_is_caught(
+    own_chain: ChainClient, query: QueryId, signers: list[Signer]
+) -> None:
+    words_of_five_scores = 2 + 5
+
+    def better(answer: str) -> str:
+        if len(answer) != 2 + 64 * words_of_five_scores:
+            return answer
+        return f"{answer[:-64]}{999_999_999:064x}"
+
+    found = complaints(await audit_through({"eth_call": better}, own_chain))
+    assert "shows 0.999999999, the formula gives 0." in found
 
 
 async def test_a_state_that_no_header_knows_is_caught(

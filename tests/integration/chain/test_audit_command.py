@@ -97,8 +97,9 @@ def test_a_contradiction_ends_with_status_1_and_no_checkpoint(
         ("--node", "me"),
         ("--query", "0x" + "1" * 64, "--all"),
         ("--block-hash", "latest"),
+        ("--block-hash", "0x" + "1" * 64, "--coordinator", "https://127.0.0.1:9"),
     ],
-    ids=["query", "node", "both", "hash"],
+    ids=["query", "node", "both", "hash", "hash and coordinator"],
 )
 def test_wrong_usage_has_status_2(run: Run, options: tuple[str, ...]) -> None:
     assert run(*options).exit_code == 2

@@ -3,13 +3,18 @@
 import pytest
 import pytest_asyncio
 from audits import SHARES, small_history
+from fixtures.chain import Anvil
 
 from soterone.audit.auditor import Request, run_audit
 from soterone.audit.comparison import Told
 from soterone.chain.client import ChainClient
 from soterone.chain.openings import result_hash
+from soterone.chain.reputation_history import read_history
+from soterone.chain.standing import read_standing
 from soterone.crypto.accounts import Signer
-from soterone.domain.ids import QueryId
+from soterone.domain.ids import Account, QueryId
+from soterone.domain.roles import unpack_version
+from soterone.rest.catalog import NodeEntry, ReputationStep, ReputationView, UsageStatistics
 from soterone.rest.network import NetworkDescription
 from soterone.rest.queries import ParticipantView, QueryView
 
@@ -62,7 +67,7 @@ async def complaints_about(chain: ChainClient, told: Told) -> str:
 
 
 async def test_truth_agrees(own_chain: ChainClient, query: QueryId, signers: list[Signer]) -> None:
-    told = Told(network(own_chain), (), (), (honest(own_chain, query, signers),))
+    told = Told(0, network(own_chain), (), (), (honest(own_chain, query, signers),))
     assert await complaints_about(own_chain, told) == ""
 
 
@@ -82,13 +87,71 @@ async def test_a_false_word_about_a_query_is_named(
     own_chain: ChainClient, query: QueryId, signers: list[Signer], change: dict[str, object], complaint: str
 ) -> None:
     view = honest(own_chain, query, signers).model_copy(update=change)
-    assert complaint in await complaints_about(own_chain, Told(network(own_chain), (), (), (view,)))
+    assert complaint in await complaints_about(own_chain, Told(0, network(own_chain), (), (), (view,)))
 
 
-async def test_another_network_and_nodes_kept_back_are_named(own_chain: ChainClient, query: QueryId) -> None:
+async def standing_told(chain: ChainClient, node: Account) -> tuple[NodeEntry, ReputationView]:
+    """What an honest coordinator tells of a node."""
+    known, standing = await chain.node_of(node), await read_standing(chain, node)
+    history = [ReputationStep.of(step) for step in await read_history(chain, node, 100)]
+    entry = NodeEntry(
+        account=node,
+        operator=known.operator,
+        name="",
+        roles=int(known.roles),
+        version=unpack_version(known.version),
+        online=True,
+        cpu_cores=1,
+        memory_bytes=1,
+        verified_cpu_cores=1,
+        verified_memory_bytes=1,
+        engines=(),
+        score=standing.score / 1e9,
+        statistics=UsageStatistics(),
+    )
+    return entry, ReputationView.of(node, standing, history)
+
+
+@pytest.mark.parametrize(
+    ("lie", "complaint"),
+    [
+        ({}, ""),
+        ({"score": 999_999_999}, "says score 999999999, the chain gives"),
+        ({"good": 10**11}, "says good and bad evidence (100000000000, "),
+        ({"expectation": 7}, "says expectation 7, the chain gives"),
+        ({"lower_bound": 7}, "says lower bound 7, the chain gives"),
+        ({"credibility": 7}, "says credibility 7, the chain gives 300000000"),
+        ({"block": 1}, "in block 1, it should speak of this node in one of the blocks"),
+        ({"account": f"0x{'77' * 20}"}, "speaks of 0x7777777777777777777777777777777777777777"),
+        ({"history": []}, "keeps back a step (settled)"),
+    ],
+    ids=["truth", "score", "evidence", "expectation", "bound", "credibility", "block", "account", "history"],
+)
+async def test_a_false_word_about_a_standing_is_named(
+    own_chain: ChainClient,
+    own_anvil: Anvil,
+    query: QueryId,
+    signers: list[Signer],
+    lie: dict[str, object],
+    complaint: str,
+) -> None:
+    own_anvil.rpc("anvil_mine", "0x40")
+    entry, view = await standing_told(own_chain, signers[3].account)
+    head = await own_chain.head()
+    told = Told(head.number, network(own_chain), (entry,), (view.model_copy(update=lie),), ())
+    found = await complaints_about(own_chain, told)
+    assert complaint in found
+    assert bool(found) == bool(lie)
+
+
+async def test_another_network_and_nodes_kept_back_are_named(
+    own_chain: ChainClient, own_anvil: Anvil, query: QueryId
+) -> None:
+    own_anvil.rpc("anvil_mine", "0x40")
     ledger = own_chain.contracts.addresses["NodeRegistry"]
     others = {**own_chain.contracts.addresses, "QueryLedger": ledger}
-    told = Told(network(own_chain, chain_id=1, contracts=others), (), (), ())
+    described = network(own_chain, chain_id=1, contracts=others)
+    told = Told((await own_chain.head()).number, described, (), (), ())
     found = await complaints_about(own_chain, told)
     assert "works on chain 1" in found
     assert f"QueryLedger stands at {ledger}" in found

@@ -10,6 +10,7 @@ from coordinator.chain.handler import log_of
 from soterone.chain.events import ClaimAppealed, ClaimUpheld, LogPosition, NodeSuspended, ProfileMeasured
 from soterone.cli.catalog import _claim_row
 from soterone.client.customer import Customer
+from soterone.client.errors import ClientError
 from soterone.crypto.accounts import Signer
 from soterone.domain.detection import Accusation, Claim, Kind, Measurement
 from soterone.domain.ids import Account, hash32
@@ -39,23 +40,48 @@ async def test_the_sdk_reads_page_after_page(live: LiveCoordinator, tmp_path: Pa
     node = Signer.new().account
     await suspend(live, node)
 
-    def read() -> tuple[list[ReputationStep], list[ReputationStep], int]:
+    def read() -> tuple[list[ReputationStep], list[ReputationStep]]:
         ca_file = live.settings.data_dir / "ca.pem"
         rpc = live.settings.chain_rpc
         with Customer.connect(live.addresses["rest"], Signer.new(), rpc, ca_file, tmp_path) as customer:
             view = customer.reputation(node, limit=3)
-            standing = customer.ledger.standing_of(node)
+            standing = customer.confirm_reputation(node, view)
+            assert (standing.block.number, standing.epoch) == (view.block, view.epoch)
             assert (view.status, view.score, view.credibility) == ("none", PRIOR_SCORE, PRIOR_SCORE)
             assert (view.expectation, view.tenure_cap) == (standing.expectation, standing.tenure_cap)
             assert customer.ledger.history_of(node) == ()
-            return list(customer.reputation_history(node)), view.history, view.epoch - standing.epoch
+            return list(customer.reputation_history(node)), view.history
 
-    steps, first, epochs = await asyncio.to_thread(read)
+    steps, first = await asyncio.to_thread(read)
     assert [step.block for step in steps] == [number // 2 for number in reversed(range(SUSPENSIONS))]
     assert {step.cause for step in steps[::2]} == {"readmitted"}
     assert {step.cause for step in steps[1::2]} == {"suspended"}
     assert first == steps[:3]
-    assert epochs in (-1, 0)
+
+
+async def test_a_standing_that_the_chain_does_not_give_is_refused(
+    live: LiveCoordinator, tmp_path: Path
+) -> None:
+    node, other = Signer.new().account, Signer.new().account
+
+    def refused(**lie: object) -> str:
+        with Customer.connect(
+            live.addresses["rest"],
+            Signer.new(),
+            live.settings.chain_rpc,
+            live.settings.data_dir / "ca.pem",
+            tmp_path,
+        ) as customer:
+            view = customer.reputation(node)
+            with pytest.raises(ClientError) as caught:
+                customer.confirm_reputation(node, view.model_copy(update=lie))
+            return f"{type(caught.value).__name__}: {caught.value}"
+
+    raised = await asyncio.to_thread(refused, score=999_999_999)
+    assert raised.startswith("Untrustworthy: ")
+    assert f"score 999999999, the chain gives {PRIOR_SCORE}" in raised
+    assert f"account {other}, the chain gives {node}" in await asyncio.to_thread(refused, account=other)
+    assert (await asyncio.to_thread(refused, block=10**9)).startswith("Unreachable: ")
 
 
 async def test_the_sdk_reads_claims(live: LiveCoordinator, tmp_path: Path) -> None:
