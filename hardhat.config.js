@@ -1,14 +1,21 @@
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { defineConfig } from "hardhat/config";
-import { compilerSettings, compilerVersion } from "./contracts/compiler.js";
+import { compilerSettings, compilerVersion, suiteSettings } from "./contracts/compiler.js";
 
 const require = createRequire(import.meta.url);
+const compiler = { version: compilerVersion, path: require.resolve("solc/soljson.js") };
+const deployed = readdirSync(new URL("./contracts", import.meta.url)).filter((name) => name.endsWith(".sol"));
 const runs = (name, usual) => Number(process.env[name] ?? usual);
 
 export default defineConfig({
   paths: { sources: "./contracts", tests: { solidity: "./contracts/test" } },
   solidity: {
-    compilers: [{ version: compilerVersion, path: require.resolve("solc/soljson.js"), settings: compilerSettings }],
+    // Hardhat compiles all files under one entry at once: the suites have to be the rule, not the exception.
+    compilers: [{ ...compiler, settings: suiteSettings }],
+    overrides: Object.fromEntries(
+      deployed.map((name) => [`contracts/${name}`, { ...compiler, settings: compilerSettings }]),
+    ),
   },
   test: {
     solidity: {

@@ -6,3 +6,8 @@ export const compilerSettings = {
   viaIR: true,
   metadata: { bytecodeHash: "none", appendCBOR: false },
 };
+// Suites deploy what was compiled as above; their own code is worth no optimiser, which takes most of a compilation.
+export const suiteSettings = {
+  ...compilerSettings,
+  optimizer: { enabled: false, details: { yul: true, yulDetails: { stackAllocation: true, optimizerSteps: "u" } } },
+};

@@ -238,7 +238,7 @@ contract AttacksTest is QuorumFixture {
     }
 
     function _successor() private returns (QueryLedger next, bytes32 queryId, IQueryLedger.Opening memory opening) {
-        next = new QueryLedger(registry, 0, address(this));
+        next = deployLedger(registry, 0);
         next.grantRole(next.COORDINATOR_ROLE(), address(this));
         IQueryLedger.QueryOrder memory order = newOrder("b");
         vm.prank(customer);

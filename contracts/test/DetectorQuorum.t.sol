@@ -176,7 +176,7 @@ contract DetectorQuorumTest is QuorumFixture {
             quorum.setTerms(bad[i]);
         }
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumBadTerms.selector, bad[0]));
-        new DetectorQuorum(registry, reputation, governor, DELAY, uint32(HOUR), bad[0]);
+        deployQuorum(registry, reputation, governor, DELAY, HOUR, bad[0]);
     }
 
     function test_termsHoldFromTheNextEpoch() public {
@@ -256,16 +256,16 @@ contract DetectorQuorumTest is QuorumFixture {
 
     function test_constructorRefusals() public {
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumZeroAddress.selector));
-        new DetectorQuorum(INodeRegistry(address(0)), reputation, governor, DELAY, 1, terms());
+        deployQuorum(INodeRegistry(address(0)), reputation, governor, DELAY, 1, terms());
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumZeroAddress.selector));
-        new DetectorQuorum(registry, IReputationLedger(address(0)), governor, DELAY, 1, terms());
+        deployQuorum(registry, IReputationLedger(address(0)), governor, DELAY, 1, terms());
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumZeroPeriod.selector));
-        new DetectorQuorum(registry, reputation, governor, DELAY, 0, terms());
+        deployQuorum(registry, reputation, governor, DELAY, 0, terms());
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumZeroPeriod.selector));
-        new DetectorQuorum(registry, reputation, governor, 0, 1, terms());
+        deployQuorum(registry, reputation, governor, 0, 1, terms());
         TimelockController hasty = newGovernor(1);
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumDelayTooShort.selector, 1, DELAY));
-        new DetectorQuorum(registry, reputation, hasty, DELAY, 1, terms());
+        deployQuorum(registry, reputation, hasty, DELAY, 1, terms());
     }
 
     function expectRotation(bytes memory reason, address[] memory removed, address[] memory enlisted) private {

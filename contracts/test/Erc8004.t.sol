@@ -23,8 +23,8 @@ contract Erc8004Test is ReputationFixture {
 
     function setUp() public override {
         super.setUp();
-        _identity = new Erc8004Identity(registry);
-        _view = new Erc8004Reputation(_identity, reputation);
+        _identity = deployIdentity(registry);
+        _view = deployReputationView(_identity, reputation);
         _agent = uint160(owners[1]);
     }
 
@@ -198,12 +198,12 @@ contract Erc8004Test is ReputationFixture {
 
     function test_nothingIsBuiltOnNothing() public {
         vm.expectRevert(abi.encodeWithSelector(Erc8004Identity.Erc8004IdentityZeroAddress.selector));
-        new Erc8004Identity(INodeRegistry(address(0)));
+        deployIdentity(INodeRegistry(address(0)));
         bytes memory zero = abi.encodeWithSelector(IErc8004Reputation.Erc8004ReputationZeroAddress.selector);
         vm.expectRevert(zero);
-        new Erc8004Reputation(IErc8004Identity(address(0)), reputation);
+        deployReputationView(IErc8004Identity(address(0)), reputation);
         vm.expectRevert(zero);
-        new Erc8004Reputation(_identity, IReputationLedger(address(0)));
+        deployReputationView(_identity, IReputationLedger(address(0)));
     }
 
     function assertSummary(

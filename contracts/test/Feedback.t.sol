@@ -155,7 +155,7 @@ contract FeedbackTest is ReputationFixture {
     }
 
     function test_replayAcrossContractAndChainReverts() public {
-        ReputationLedger other = new ReputationLedger(registry, ledger, periods(), 0, address(this));
+        ReputationLedger other = deployReputation(registry, ledger, periods());
         other.grantRole(other.COORDINATOR_ROLE(), coordinator);
         (bytes32 queryId, IQueryLedger.Opening memory opening) = settled(customer, 100);
         other.settle(queryId, opening, all(100));

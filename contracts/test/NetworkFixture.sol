@@ -6,12 +6,12 @@ import {QueryLedger} from "../QueryLedger.sol";
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {IQueryLedger} from "../interfaces/IQueryLedger.sol";
 import {Signatures} from "../libraries/Signatures.sol";
-import {Suite} from "./Suite.sol";
+import {Deployment} from "./Deployment.sol";
 
 /// @title A registry and a ledger with three owners, six MPC nodes and a customer, all with keys.
 /// @dev The suite itself is administrator and coordinator. Hashes are computed here by the plainest means, so that the
 /// ledger's own way is checked against another.
-abstract contract NetworkFixture is Suite {
+abstract contract NetworkFixture is Deployment {
     uint256 internal constant CUSTOMER_KEY = 0xc0ffee;
     uint8 internal constant OWNER = 1;
     uint8 internal constant MPC = 2;
@@ -36,8 +36,8 @@ abstract contract NetworkFixture is Suite {
     function setUp() public virtual {
         vm.warp(START);
         vm.roll(100);
-        registry = new NodeRegistry(2 days, address(this));
-        ledger = new QueryLedger(registry, 2 days, address(this));
+        registry = deployRegistry(2 days);
+        ledger = deployLedger(registry, 2 days);
         ledger.grantRole(ledger.COORDINATOR_ROLE(), address(this));
         customer = vm.addr(CUSTOMER_KEY);
         keyOf[customer] = CUSTOMER_KEY;

@@ -154,7 +154,7 @@ contract NodeRegistryTest is NetworkFixture {
     function test_replayOnOtherChainOrContractFails() public {
         INodeRegistry.Registration memory r = registration(node, node, OWNER, 1);
         bytes memory signature = signWith(NODE_KEY, digestOf(r));
-        NodeRegistry other = new NodeRegistry(0, address(this));
+        NodeRegistry other = deployRegistry(0);
         expectInvalid(node);
         other.register(r, signature, "");
         vm.chainId(5);

@@ -148,7 +148,7 @@ contract QueryDispatchTest is NetworkFixture {
     function test_replayOnOtherChainOrContractFails() public {
         IQueryLedger.QueryOrder memory order = newOrder("a");
         bytes memory signature = signWith(CUSTOMER_KEY, orderDigest(order));
-        QueryLedger other = new QueryLedger(registry, 0, address(this));
+        QueryLedger other = deployLedger(registry, 0);
         expectInvalid(customer);
         other.dispatch(order, signature);
         vm.chainId(5);
@@ -298,7 +298,7 @@ contract QueryDispatchTest is NetworkFixture {
         vm.expectRevert(abi.encodeWithSelector(IQueryLedger.QueryLedgerZeroAddress.selector));
         ledger.dispatch(order, abi.encodePacked(bytes32(0), bytes32(0), uint8(27)));
         vm.expectRevert(abi.encodeWithSelector(IQueryLedger.QueryLedgerZeroAddress.selector));
-        new QueryLedger(INodeRegistry(address(0)), 0, address(this));
+        deployLedger(INodeRegistry(address(0)), 0);
     }
 
     function test_pauseStopsDispatchAndNothingElse() public {

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IQueryLedger} from "../interfaces/IQueryLedger.sol";
 import {NetworkFixture} from "./NetworkFixture.sol";
+import {Suite} from "./Suite.sol";
 
 /// @title Plays every transition on a few queries, in any order, with openings that are right but may be late.
 /// @dev After each action it looks at every query and keeps count of what must never happen.
@@ -134,10 +135,10 @@ contract QueryPlayer is NetworkFixture {
     }
 }
 
-contract QueryInvariantTest is NetworkFixture {
+contract QueryInvariantTest is Suite {
     QueryPlayer private player;
 
-    function setUp() public override {
+    function setUp() public {
         player = new QueryPlayer();
     }
 

@@ -219,7 +219,7 @@ contract QuorumAttacksTest is QuorumFixture {
         vm.chainId(1);
         _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
         vm.chainId(31337);
-        DetectorQuorum twin = new DetectorQuorum(registry, reputation, governor, DELAY, uint32(HOUR), terms());
+        DetectorQuorum twin = deployQuorum(registry, reputation, governor, DELAY, HOUR, terms());
         expectRefusalBy(
             address(twin),
             IDetectorQuorum.DetectorQuorumNotCommitted.selector,

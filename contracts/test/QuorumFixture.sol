@@ -48,13 +48,13 @@ abstract contract QuorumFixture is NetworkFixture {
             uint32(DAY),
             uint32(7 * DAY)
         );
-        reputation = new ReputationLedger(registry, ledger, periods, 0, address(this));
+        reputation = deployReputation(registry, ledger, periods);
         registry.grantRole(registry.SUSPENDER_ROLE(), address(reputation));
         registry.setReputationLedger(reputation);
         reputation.grantRole(reputation.COORDINATOR_ROLE(), address(this));
         reputation.grantRole(reputation.PAUSER_ROLE(), address(this));
         governor = newGovernor(DELAY);
-        quorum = new DetectorQuorum(registry, reputation, governor, DELAY, uint32(HOUR), terms());
+        quorum = deployQuorum(registry, reputation, governor, DELAY, HOUR, terms());
         registry.grantRole(registry.SUSPENDER_ROLE(), address(quorum));
         reputation.grantRole(reputation.PENALTY_ROLE(), address(quorum));
         detectors = newNodes(1000, 16, DETECTOR);
@@ -69,7 +69,7 @@ abstract contract QuorumFixture is NetworkFixture {
     function newGovernor(uint256 delay) internal returns (Timelock) {
         address[] memory me = new address[](1);
         me[0] = address(this);
-        return new Timelock(delay, me, me);
+        return deployTimelock(delay, me);
     }
 
     function pass(uint256 seconds_) internal {

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IDetectorQuorum} from "../interfaces/IDetectorQuorum.sol";
 import {QuorumFixture} from "./QuorumFixture.sol";
+import {Suite} from "./Suite.sol";
 
 /// @title Opens and loses epochs, accuses, reveals, appeals, reverses and rotates seats, in any order and at any time.
 /// @dev After each action it looks at every claim and keeps count of what must never happen.
@@ -242,10 +243,10 @@ contract QuorumPlayer is QuorumFixture {
     }
 }
 
-contract QuorumInvariantTest is QuorumFixture {
+contract QuorumInvariantTest is Suite {
     QuorumPlayer private player;
 
-    function setUp() public override {
+    function setUp() public {
         player = new QuorumPlayer();
         player.setUp();
     }

@@ -5,7 +5,7 @@ import {IQueryLedger} from "../interfaces/IQueryLedger.sol";
 import {IReputationLedger} from "../interfaces/IReputationLedger.sol";
 import {ReputationMath} from "../libraries/ReputationMath.sol";
 import {QuorumFixture} from "./QuorumFixture.sol";
-import {Vm} from "./Suite.sol";
+import {Suite, Vm} from "./Suite.sol";
 
 /// @title Plays queries to their ends, settles, rates and penalises, and keeps its own books from the logs alone.
 contract ReplayPlayer is QuorumFixture {
@@ -203,10 +203,10 @@ contract ReplayPlayer is QuorumFixture {
     }
 }
 
-contract ReplayTest is QuorumFixture {
+contract ReplayTest is Suite {
     ReplayPlayer private player;
 
-    function setUp() public override {
+    function setUp() public {
         player = new ReplayPlayer();
         player.setUp();
     }
@@ -235,7 +235,7 @@ contract ReplayTest is QuorumFixture {
         player.rate(0, 0, 90);
         player.rate(0, 0, 10);
         player.penalise(0, 0);
-        player.wait(DAY);
+        player.wait(1 days);
         player.settle(1, 0x11);
         player.comeBack(0);
         assertLe(35, player.events(), "events");

@@ -7,11 +7,11 @@ import {ReputationLedger} from "../ReputationLedger.sol";
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {IQueryLedger} from "../interfaces/IQueryLedger.sol";
 import {IReputationLedger} from "../interfaces/IReputationLedger.sol";
-import {Suite} from "./Suite.sol";
+import {Deployment} from "./Deployment.sol";
 
 /// @title Three contracts, two owners, three MPC nodes and a customer, one query away from reputation.
 /// @dev Participants 0 and 1 are the owners, 2 to 4 the trio. `customer` has a key, `operator` runs participant 1.
-abstract contract ReputationFixture is Suite {
+abstract contract ReputationFixture is Deployment {
     uint256 internal constant CUSTOMER_KEY = 0xc0ffee;
     uint256 internal constant OPERATOR_KEY = 0x0b0e;
     uint256 internal constant DAY = 1 days;
@@ -36,9 +36,9 @@ abstract contract ReputationFixture is Suite {
         coordinator = address(this);
         customer = vm.addr(CUSTOMER_KEY);
         operator = vm.addr(OPERATOR_KEY);
-        registry = new NodeRegistry(0, address(this));
-        ledger = new QueryLedger(registry, 0, address(this));
-        reputation = new ReputationLedger(registry, ledger, periods(), 0, address(this));
+        registry = deployRegistry(0);
+        ledger = deployLedger(registry, 0);
+        reputation = deployReputation(registry, ledger, periods());
         registry.grantRole(registry.SUSPENDER_ROLE(), address(reputation));
         registry.setReputationLedger(reputation);
         ledger.grantRole(ledger.COORDINATOR_ROLE(), coordinator);

@@ -268,7 +268,7 @@ contract ReputationLedgerTest is ReputationFixture {
     }
 
     function test_unrenewedRecordShowsNoGoodStanding() public {
-        ReputationLedger other = new ReputationLedger(registry, ledger, periods(), 0, address(this));
+        ReputationLedger other = deployReputation(registry, ledger, periods());
         other.grantRole(other.COORDINATOR_ROLE(), coordinator);
         for (uint256 i = 0; i < 20; ++i) {
             (bytes32 queryId, IQueryLedger.Opening memory opening) = completed(customer);
@@ -312,11 +312,11 @@ contract ReputationLedgerTest is ReputationFixture {
         ReputationLedger.Periods memory given = periods();
         given.weekSeconds = 0;
         vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerZeroPeriod.selector));
-        new ReputationLedger(registry, ledger, given, 0, address(this));
+        deployReputation(registry, ledger, given);
         vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerZeroAddress.selector));
-        new ReputationLedger(registry, IQueryLedger(address(0)), periods(), 0, address(this));
+        deployReputation(registry, IQueryLedger(address(0)), periods());
         vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerZeroAddress.selector));
-        new ReputationLedger(INodeRegistry(address(0)), ledger, periods(), 0, address(this));
+        deployReputation(INodeRegistry(address(0)), ledger, periods());
     }
 
     function _expectNotCompleted(bytes32 queryId, IQueryLedger.QueryStatus status) private {

@@ -20,6 +20,7 @@ interface Vm {
     function getBlockTimestamp() external view returns (uint256);
     function chainId(uint256 id) external;
     function etch(address target, bytes calldata code) external;
+    function getCode(string calldata artifact) external view returns (bytes memory creation);
     function load(address target, bytes32 slot) external view returns (bytes32);
     function expectRevert(bytes calldata reason) external;
     function expectEmit() external;

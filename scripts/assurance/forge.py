@@ -20,8 +20,7 @@ remappings = ["@openzeppelin/=node_modules/@openzeppelin/", "contracts/=contract
 solc = "{compiler}"
 offline = true
 auto_detect_solc = false
-optimizer = true
-optimizer_runs = 200
+{optimiser}
 evm_version = "cancun"
 via_ir = true
 bytecode_hash = "none"
@@ -37,22 +36,40 @@ runs = {invariant_runs}
 depth = 48
 fail_on_revert = false
 """
+SHIPPED = """optimizer = true
+optimizer_runs = 200"""
+QUICK = """optimizer = false
+optimizer_details = { yul = true, yulDetails = { stackAllocation = true, optimizerSteps = "u" } }"""
+"""What makes the code that is deployed, and what makes code that does the same in a fraction of the time."""
 
 
 def project(
-    name: str, sources: str, tests: str, *, fuzz_runs: int = 32, invariant_runs: int = 8, copy: bool = False
+    name: str,
+    sources: str,
+    tests: str,
+    *,
+    fuzz_runs: int = 32,
+    invariant_runs: int = 8,
+    copy: bool = False,
+    leave_out: tuple[str, ...] = (),
+    optimiser: str = SHIPPED,
 ) -> Path:
-    """A project whose folders `contracts`, `tests` and `node_modules` are links, or whose contracts are a copy."""
+    """A project whose folders `contracts`, `tests` and `node_modules` are links, or whose contracts are a copy.
+
+    `leave_out` names folders of the contracts that a copy does not have.
+    """
     folder = CACHE / name
     folder.mkdir(parents=True, exist_ok=True)
     for link in ("node_modules", "tests") if copy else ("node_modules", "tests", "contracts"):
         (folder / link).unlink(missing_ok=True)
         (folder / link).symlink_to(ROOT / link)
     if copy:
-        shutil.copytree(ROOT / "contracts", folder / "contracts", dirs_exist_ok=True)
+        shutil.rmtree(folder / "contracts", ignore_errors=True)
+        shutil.copytree(ROOT / "contracts", folder / "contracts", ignore=shutil.ignore_patterns(*leave_out))
     compiler = ROOT / "scripts" / "solc.mjs"
     values = {"sources": sources, "tests": tests, "fuzz_runs": fuzz_runs, "invariant_runs": invariant_runs}
-    (folder / "foundry.toml").write_text(SETTINGS.format(compiler=compiler, **values))
+    settings = SETTINGS.format(compiler=compiler, optimiser=optimiser, **values)
+    (folder / "foundry.toml").write_text(settings)
     return folder
 
 

@@ -49,7 +49,7 @@ def collect(trees: dict[str, Tree], only: str) -> list[Numbered]:
 
 def plant(trees: dict[str, Tree], numbered: list[Numbered]) -> Path:
     """A Foundry project with the mutants asleep in a copy of the contracts."""
-    folder = forge.project("mutation", "contracts", "contracts/test", copy=True)
+    folder = forge.project("mutation", "contracts", "contracts/test", copy=True, optimiser=forge.QUICK)
     for path, tree in trees.items():
         own = [one for one in numbered if one.mutant.path == path]
         (folder / path).write_text(planted((ROOT / path).read_bytes(), tree, own))
