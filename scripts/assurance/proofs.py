@@ -10,7 +10,9 @@ from scripts.assurance import forge
 
 HALMOS = forge.CACHE / "halmos" / "bin" / "halmos"
 TIMEOUT_SECONDS = 3600
-ASSERTION_SECONDS = 300
+ASSERTION_SECONDS = 120
+BRANCHING_SECONDS = 5
+"""How long Halmos may think about a claim, and about whether a path can be taken; it walks those it is unsure of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ def parse(output: str) -> list[Verdict]:
 def prove() -> list[Verdict]:
     """Runs every property; each is a function `check_…`."""
     folder = forge.project("proofs", "tests/contracts/proofs", "tests/contracts/proofs")
-    command = [str(HALMOS), "--no-status", "--solver-timeout-assertion", f"{ASSERTION_SECONDS}s"]
+    limits = {"assertion": ASSERTION_SECONDS, "branching": BRANCHING_SECONDS}
+    timeouts = [one for what, most in limits.items() for one in (f"--solver-timeout-{what}", f"{most}s")]
+    command = [str(HALMOS), "--no-status", *timeouts]
     done = forge.run(command, folder, TIMEOUT_SECONDS)
     verdicts = parse(done.stdout + done.stderr)
     if not verdicts:
