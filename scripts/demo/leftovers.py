@@ -1,5 +1,6 @@
 """What should be gone after cleanup: files of workspaces, engine processes, reservations."""
 
+import os
 import time
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def _find(network: Devnet) -> list[str]:
 
 
 def workspace_files(agent: Agent) -> list[Path]:
-    """Return the files of an agent's workspaces, on its disk and in memory."""
+    """Return the files of an agent's workspaces, on its disk and in memory; what goes meanwhile is gone."""
     workspaces = Workspaces.under(agent.folder, quota_bytes=0)
     folders = (workspaces.root, workspaces.scratch_root)
-    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [Path(place, name) for folder in folders for place, _, names in os.walk(folder) for name in names]
 
 
 def _engines(network: Devnet) -> list[str]:

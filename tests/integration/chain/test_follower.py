@@ -13,6 +13,7 @@ from nodes import registering, signed
 from soterone.chain.client import ChainClient
 from soterone.chain.cursor import InMemoryCursorStore, MemoryCursorTransaction
 from soterone.chain.errors import CursorMovedError, RpcError
+from soterone.chain.events import NodeRegistered
 from soterone.chain.follower import Follower
 from soterone.chain.json_rpc import JsonRpc
 from soterone.crypto.accounts import Signer
@@ -71,6 +72,10 @@ async def test_a_reorganisation_is_undone_and_the_new_branch_applied(
         assert running.journal.undone == [kept]
 
 
+def registrations(journal: Journal) -> list[NodeRegistered]:
+    return [event for _, event, _ in journal.applied if isinstance(event, NodeRegistered)]
+
+
 async def test_the_same_transaction_in_another_block_is_undone_and_applied_again(
     own_chain: ChainClient, own_anvil: Anvil, signers: list[Signer]
 ) -> None:
@@ -78,12 +83,12 @@ async def test_the_same_transaction_in_another_block_is_undone_and_applied_again
         attempt = await signed(own_chain, signers[0], registering(own_chain, signers[0], Role.MPC_NODE))
         await own_chain.send_raw(attempt.raw)
         await until(lambda: len(running.journal.nodes) == 1)
-        before = running.journal.applied[0][1].position
+        before = registrations(running.journal)[0].position
         own_anvil.rpc("anvil_reorg", 1, [])
         await until(lambda: running.journal.nodes == [])
         await own_chain.send_raw(attempt.raw)
         await until(lambda: len(running.journal.nodes) == 1)
-        after = running.journal.applied[0][1].position
+        after = registrations(running.journal)[0].position
         assert after.transaction_hash == before.transaction_hash
         assert after.block_hash != before.block_hash
 

@@ -21,7 +21,7 @@ from coordinator.queries.schemas import FailureNotice
 from coordinator.wakeups import Topic
 from soterone.chain.calls import CallBuilder
 from soterone.chain.client import ChainClient
-from soterone.chain.events import MPCUpdated, NodeRegistered
+from soterone.chain.events import MPCUpdated, NodeRegistered, TermsChanged
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import Unregistration, sign
 from soterone.domain.failures import FailureReason
@@ -166,7 +166,7 @@ async def test_a_registration_is_undone_and_made_again(world: World, own_anvil: 
     followed = await until_followed(world)
     assert Counter(name for name, *_ in followed) == Counter(name for name, *_ in logs)
     assert await status_of(world, newcomer.account) == "active"
-    assert {NodeRegistered.__name__} == {name for name, *_ in followed}
+    assert {NodeRegistered.__name__, TermsChanged.__name__} == {name for name, *_ in followed}
 
 
 async def test_an_unregistration_is_undone_in_the_rows_too(world: World, own_anvil: Anvil) -> None:
