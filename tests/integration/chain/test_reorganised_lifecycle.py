@@ -180,15 +180,16 @@ async def test_an_unregistration_is_undone_in_the_rows_too(world: World, own_anv
     async with world.database.transaction() as session:
         await outbox.enqueue(session, outbox.key(node.account, "unregister", 1), call)
     world.context.wakeups.notify(Topic.OUTBOX)
-    await eventually(lambda: status_of(world, node.account), lambda status: status == "gone")
-    seen: list[str | None] = []
 
     async def look() -> str | None:
-        seen.append(await status_of(world, node.account))
-        return seen[-1]
+        return await status_of(world, node.account)
 
+    await eventually(look, lambda status: status == "gone")
+    own_anvil.rpc("evm_setAutomine", False)
     own_anvil.rpc("anvil_reorg", 1, [])
     await eventually(look, lambda status: status == "active")
+    own_anvil.rpc("evm_setAutomine", True)
+    own_anvil.rpc("evm_mine")
     await until_quiet(world)
     await eventually(look, lambda status: status == "gone")
 
