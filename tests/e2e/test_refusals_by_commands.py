@@ -154,7 +154,7 @@ def test_an_agent_that_cannot_be_made(hospitals: Hospitals, tmp_path: Path) -> N
 
     refused(made(coordinator=f"https://{NOBODY_LISTENS}"), 3, NOBODY_LISTENS, "try again")
     refused(made(rpc=f"http://{NOBODY_LISTENS}"), 3, NOBODY_LISTENS, "Check that it runs")
-    refused(made(role="king"), 2, "owner, mpc or both")
+    refused(made(role="king"), 2, "owner, mpc, both or detector")
     refused(made(listen=urlsplit(hospitals.devnet.rest_url).netloc), 1, "cannot listen", "taken")
     assert not (tmp_path / "node").exists()
     refused(

@@ -153,7 +153,10 @@ def test_datasets_are_shown_first_named_once_and_withdrawn(registered: AgentFold
     assert (shown.status, shown.document["published"]) == (0, False)
     assert registered.invoke("dataset", "list", "--json").document["datasets"] == []
     added = registered.invoke(*add)
-    assert added.document["sent"] | {"id": ""} == shown.document["sent"] | {"id": ""}
+    assert shown.document["sent"]["commitment"] is None, "only what is published is bound to its rows"
+    assert added.document["sent"]["commitment"]["root"].startswith("0x")
+    of_the_rows = {"id": "", "commitment": None}
+    assert added.document["sent"] | of_the_rows == shown.document["sent"] | of_the_rows
     assert "Plantedsurname" not in added.stdout
     twice = registered.invoke(*add)
     assert (twice.status, "published already" in twice.document["error"]) == (1, True)

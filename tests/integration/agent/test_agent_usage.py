@@ -39,7 +39,7 @@ def test_a_folder_without_an_agent(agent_folder: AgentFolder, arguments: tuple[s
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (("--role", "boss"), 2, "owner, mpc or both"),
+        (("--role", "boss"), 2, "owner, mpc, both or detector"),
         (("--listen", "nowhere"), 2, "HOST:PORT"),
         (("--listen", "203.0.113.7:0"), 1, "cannot listen"),
         (("--listen", "0.0.0.0:0"), 2, "--advertise"),
