@@ -42,8 +42,9 @@ async def read_standing(chain: ChainClient, account: Account, block_number: int 
 
     UnknownBlockError when the RPC does not have the block.
     """
-    block, epoch_seconds = await asyncio.gather(_block(chain, block_number), chain.epoch_seconds())
-    node, stored, (score,), credibility = await asyncio.gather(
+    block = await _block(chain, block_number)
+    epoch_seconds, node, stored, (score,), credibility = await asyncio.gather(
+        chain.epoch_seconds(),
         chain.node_of(account, block.number),
         chain.record_of(account, block.number),
         chain.scores_of([account], block.number),
