@@ -301,6 +301,8 @@ class Story:
         self.account.audit = {"ok": report.ok, "checks": len(report.checks), "failed": failed}
         verdict = "everything agrees" if report.ok else f"{len(failed)} contradictions"
         self.narrator.say(f"an auditor rebuilds {report.events} events from the chain alone: {verdict}")
+        for sentence in failed:
+            self.narrator.say(f"  {sentence}")
 
     async def _audited(self) -> Report:
         async with await ChainClient.connect(self.network.rpc_url, self._contracts) as chain:
