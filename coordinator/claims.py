@@ -8,8 +8,7 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from sqlmodel import col
 
-from coordinator.context import Context, Ctx
-from coordinator.errors import Malformed
+from coordinator.context import AccountPath, Context, Ctx
 from coordinator.models.chain import ChainLog
 from coordinator.problems import responses
 from coordinator.retries import PersistentRoute
@@ -20,7 +19,6 @@ from soterone.chain.events import (
     ClaimUpheld,
     ProfileMeasured,
 )
-from soterone.crypto.accounts import account as checksummed
 from soterone.domain.detection import Measurement
 from soterone.domain.ids import Account
 from soterone.rest.catalog import ClaimList, ClaimView
@@ -31,13 +29,9 @@ _MOST = 100
 
 
 @router.get("/v1/reputation/{account}/claims", tags=["catalog"], responses=responses())
-async def list_claims(context: Ctx, account: str) -> ClaimList:
+async def list_claims(context: Ctx, account: AccountPath) -> ClaimList:
     """List the newest claims upheld against an account and how they stand; anybody may read the same on chain."""
-    try:
-        known = checksummed(account) if account.startswith("0x") else checksummed("")
-    except ValueError as error:
-        raise Malformed("an account is 0x and 40 hexadecimal digits") from error
-    found = fold(await _logs(context, known))
+    found = fold(await _logs(context, account))
     return ClaimList(claims=[ClaimView.model_validate(one) for one in reversed(found)][:_MOST])
 
 

@@ -6,12 +6,14 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from coordinator.database import Database
+from coordinator.errors import Malformed
 from coordinator.metrics import Metrics
 from coordinator.queries.blobs import BlobStore
 from coordinator.queries.limits import QueryLimits
 from coordinator.settings import Settings
 from coordinator.wakeups import Wakeups
 from soterone.chain.client import ChainClient
+from soterone.crypto.accounts import account as checksummed
 from soterone.crypto.certificates import CertificateAuthority
 from soterone.crypto.messages import Domain
 from soterone.domain.ids import Account
@@ -45,3 +47,14 @@ def context_of(request: Request) -> Context:
 
 
 Ctx = Annotated[Context, Depends(context_of)]
+
+
+def account_in_path(account: str) -> Account:
+    """Return the account that a route's `{account}` names, in its one textual form; Malformed when it names none."""
+    try:
+        return checksummed(account) if account.startswith("0x") else checksummed("")
+    except ValueError as error:
+        raise Malformed("an account is 0x and 40 hexadecimal digits") from error
+
+
+AccountPath = Annotated[Account, Depends(account_in_path)]

@@ -10,16 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coordinator.chain.handler import event_of
-from coordinator.context import Ctx
+from coordinator.context import AccountPath, Ctx
 from coordinator.database import Database
-from coordinator.errors import Malformed, Unavailable
+from coordinator.errors import Unavailable
 from coordinator.models.chain import ChainLog
 from coordinator.problems import responses
 from coordinator.retries import PersistentRoute
 from soterone.chain.events import Event
 from soterone.chain.reputation_history import CLAIMS, JUDGEMENTS, STEPS, Step, steps_of
 from soterone.chain.standing import read_standing
-from soterone.crypto.accounts import account as checksummed
 from soterone.domain.ids import Account
 from soterone.rest.catalog import ReputationStep, ReputationView
 
@@ -52,20 +51,16 @@ class Place:
 
 @router.get("/{account}", responses=responses(Unavailable))
 async def show_reputation(
-    context: Ctx, account: str, before: Before = "", limit: Limit = 100
+    context: Ctx, account: AccountPath, before: Before = "", limit: Limit = 100
 ) -> ReputationView:
     """Return what the chain says of an account, and its history, newest first; ask again with `before=next` for more.
 
     Anybody may read the same from the chain.
     """
-    try:
-        known = checksummed(account) if account.startswith("0x") else checksummed("")
-    except ValueError as error:
-        raise Malformed("an account is 0x and 40 hexadecimal digits") from error
-    standing = await read_standing(context.chain, known)
-    steps, following = await history_page(context.database, known, Place.parse(before), limit)
+    standing = await read_standing(context.chain, account)
+    steps, following = await history_page(context.database, account, Place.parse(before), limit)
     shown = [ReputationStep.of(step) for step in steps]
-    return ReputationView.of(known, standing, shown, str(following) if following else None)
+    return ReputationView.of(account, standing, shown, str(following) if following else None)
 
 
 async def history_page(
