@@ -6,6 +6,7 @@ somebody else can tell: the report says who confirms the audited block.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from soterone.audit.anchor import Chosen, choose, confirm
@@ -24,6 +25,7 @@ from soterone.audit.visits import Replayed
 from soterone.audit.wallets import ask_wallets
 from soterone.chain.client import ChainClient
 from soterone.chain.quorum import Quorum
+from soterone.chain.racing import ask_again
 from soterone.domain.ids import Hash32
 
 _SCORES_AT_ONCE = 200
@@ -195,11 +197,11 @@ async def _current_scores(chain: ChainClient, chosen: Chosen, replay: Replay) ->
     findings: list[Finding] = []
     for start in range(0, len(nodes), _SCORES_AT_ONCE):
         wanted = nodes[start : start + _SCORES_AT_ONCE]
-        shown = await chain.scores_of(wanted, now.number)
-        for node, score in zip(wanted, shown, strict=True):
-            expected = book.score_of(node, now.timestamp)
-            if score != expected:
-                sentence = f"{node} shows {score / 1e9:.9f}, the formula gives {expected / 1e9:.9f}"
+        expected = tuple(book.score_of(node, now.timestamp) for node in wanted)
+        shown = await ask_again(partial(chain.scores_of, wanted, now.number), expected.__eq__)
+        for node, score, right in zip(wanted, shown, expected, strict=True):
+            if score != right:
+                sentence = f"{node} shows {score / 1e9:.9f}, the formula gives {right / 1e9:.9f}"
                 findings.append(Finding(sentence, (node,)))
     return Check("today's scores are the records' decayed", len(nodes), tuple(findings))
 

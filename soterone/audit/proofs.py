@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import rlp
@@ -14,6 +15,7 @@ from soterone.audit.report import Finding
 from soterone.audit.words import Word
 from soterone.chain.client import ChainClient
 from soterone.chain.errors import ChainError
+from soterone.chain.racing import ask_again
 from soterone.crypto.accounts import account_bytes
 from soterone.domain.ids import Account, Hash32, hash32
 
@@ -50,16 +52,25 @@ async def prove(chain: ChainClient, header: Header, account: Account, keys: Sequ
     storage: dict[bytes, int] = {}
     code_hash = hash32(_EMPTY_CODE)
     for start in range(0, max(len(keys), 1), KEYS_AT_ONCE):
-        wanted = keys[start : start + KEYS_AT_ONCE]
-        texts = [f"0x{key.hex()}" for key in wanted]
-        answer = await chain.rpc.call("eth_getProof", account, texts, hex(header.block.number))
-        try:
-            code_hash, root = _account(answer["accountProof"], header.state_root, account)
-            nodes = _nodes(node for one in answer["storageProof"] for node in one["proof"])
-            storage.update((key, _slot(nodes, root, key)) for key in wanted)
-        except (MissingTrieNode, rlp.DecodingError, KeyError, TypeError, ValueError) as error:
-            raise BadProofError(account, header.block.number) from error
+        page = keys[start : start + KEYS_AT_ONCE]
+        proven = await ask_again(partial(_page, chain, header, account, page), bool)
+        if proven is None:
+            raise BadProofError(account, header.block.number)
+        code_hash = proven.code_hash
+        storage.update(proven.storage)
     return Proven(code_hash, storage)
+
+
+async def _page(chain: ChainClient, header: Header, account: Account, keys: Sequence[bytes]) -> Proven | None:
+    """Return what one proof shows, None when it does not hold."""
+    texts = [f"0x{key.hex()}" for key in keys]
+    answer = await chain.rpc.call("eth_getProof", account, texts, hex(header.block.number))
+    try:
+        code_hash, root = _account(answer["accountProof"], header.state_root, account)
+        nodes = _nodes(node for one in answer["storageProof"] for node in one["proof"])
+        return Proven(code_hash, {key: _slot(nodes, root, key) for key in keys})
+    except (MissingTrieNode, rlp.DecodingError, KeyError, TypeError, ValueError):
+        return None
 
 
 def compare(words: Iterable[Word], proven: Mapping[str, Proven]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from soterone.chain.client import ChainClient
 from soterone.chain.errors import UnknownBlockError
+from soterone.chain.racing import ask_again
 from soterone.chain.records import Block, NodeStatus
 from soterone.domain.ids import Account
 from soterone.domain.reputation import Record, as_of, expectation, lower_bound, tenure_cap
@@ -43,16 +44,18 @@ async def read_standing(chain: ChainClient, account: Account, block_number: int 
     UnknownBlockError when the RPC does not have the block.
     """
     block = await _block(chain, block_number)
-    epoch_seconds, node, stored, (score,), credibility = await asyncio.gather(
+    epoch_seconds, node, stored, credibility = await asyncio.gather(
         chain.epoch_seconds(),
         chain.node_of(account, block.number),
         chain.record_of(account, block.number),
-        chain.scores_of([account], block.number),
         chain.credibility_of(account, block.number),
     )
     record, epoch = Record(*stored), block.timestamp // epoch_seconds
     now = as_of(record, epoch, node.incarnation)
-    age = now.last_epoch - now.born_epoch
+    expected, cap = expectation(now.good, now.bad), tenure_cap(now.last_epoch - now.born_epoch)
+    (score,) = await ask_again(
+        lambda: chain.scores_of([account], block.number), lambda scores: scores == (min(expected, cap),)
+    )
     return Standing(
         block,
         node.status,
@@ -60,8 +63,8 @@ async def read_standing(chain: ChainClient, account: Account, block_number: int 
         record,
         epoch,
         score,
-        expectation(now.good, now.bad),
-        tenure_cap(age),
+        expected,
+        cap,
         lower_bound(now, epoch),
         credibility,
     )

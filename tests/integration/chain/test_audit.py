@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from audits import audit_through, changed_logs, complaints, small_history
+from audits import Lie, audit_through, changed_logs, complaints, small_history
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from fixtures.chain import Anvil
@@ -129,18 +129,41 @@ async def test_a_falsified_score_in_storage_is_caught(
     assert f"for the record of {node}, its events give" in complaints(await audit(own_chain))
 
 
-async def test_an_rpc_that_shows_other_scores_than_the_contract_is_caught(
-    own_chain: ChainClient, query: QueryId, signers: list[Signer]
-) -> None:
+def better_score(answer: str) -> str:
+    """The last of five scores, raised in what `scoresOf` returns; other answers as they are."""
     words_of_five_scores = 2 + 5
+    if len(answer) != 2 + 64 * words_of_five_scores:
+        return answer
+    return f"{answer[:-64]}{999_999_999:064x}"
 
-    def better(answer: str) -> str:
-        if len(answer) != 2 + 64 * words_of_five_scores:
-            return answer
-        return f"{answer[:-64]}{999_999_999:064x}"
 
-    found = complaints(await audit_through({"eth_call": better}, own_chain))
+async def test_an_rpc_that_shows_other_scores_than_the_contract_is_caught(
+    own_chain: ChainClient, query: QueryId
+) -> None:
+    found = complaints(await audit_through({"eth_call": better_score}, own_chain))
     assert "shows 0.999999999, the formula gives 0." in found
+
+
+@pytest.mark.parametrize(
+    ("method", "mixed"),
+    [
+        ("eth_call", better_score),
+        ("eth_getProof", lambda answer: answer | {"accountProof": answer["accountProof"][1:]}),
+    ],
+)
+async def test_an_rpc_that_mixed_two_blocks_once_is_asked_again(
+    own_chain: ChainClient, query: QueryId, method: str, mixed: Lie
+) -> None:
+    told = []
+
+    def mixed_once(answer: Any) -> Any:
+        said = answer if any(told) else mixed(answer)
+        told.append(said != answer)
+        return said
+
+    report = await audit_through({method: mixed_once}, own_chain)
+    assert report.ok, complaints(report)
+    assert any(told)
 
 
 async def test_a_state_that_no_header_knows_is_caught(
