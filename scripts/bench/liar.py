@@ -30,6 +30,7 @@ from soterone.chain.records import Contracts
 from soterone.client.customer import Customer
 from soterone.client.errors import ClientError
 from soterone.crypto.accounts import Signer
+from soterone.crypto.messages import query_id_of
 from soterone.domain.detection import Kind
 from soterone.domain.ids import Account
 from soterone.domain.spec import QuerySpec
@@ -195,7 +196,7 @@ async def _planned_with(customer: Customer, node: Account) -> NodeEntry:
 
 
 def _proposed(network: Devnet, number: int) -> Sequence[Account]:
-    """The MPC nodes that are reserved for a customer's first query; it is not launched."""
+    """The MPC nodes that are reserved for a customer's first query; it is cancelled, not launched."""
     with Customer.connect(
         network.rest_url,
         Signer.new(),
@@ -214,7 +215,11 @@ def _proposed(network: Devnet, number: int) -> Sequence[Account]:
                 "label": {"dataset": labelled, "column": "malignant"},
             }
         )
-        return customer.propose(spec).mpcs
+        order = customer.propose(spec)
+        customer.query(
+            query_id_of(customer.connection.ledger_domain, customer.account, order.salt)
+        ).cancel()  # the owners' only cores are free again for the next
+        return order.mpcs
 
 
 def main() -> int:

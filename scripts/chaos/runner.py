@@ -31,6 +31,7 @@ from soterone.domain.ids import Account
 REACH_SECONDS = 60.0
 END_SECONDS = 150.0
 REST_SECONDS = 60.0
+_REST_POLL_SECONDS = 0.25
 _LAUNCH_SECONDS = 60.0
 _UNAVAILABLE = (502, 503, 504)
 _TROUBLE = (
@@ -158,7 +159,7 @@ class _Run:
 
     def _await(self, holds: Callable[[], bool], seconds: float) -> bool:
         try:
-            until(holds, seconds, "")
+            until(holds, seconds, "", _REST_POLL_SECONDS)
         except NotReached:
             return False
         return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from scripts.chaos.cells import State
@@ -18,6 +18,8 @@ from soterone.chain.events import Event, QueryCompleted, QueryFailed, decode
 from soterone.domain.ids import QueryId
 
 POLL_SECONDS = 0.05
+"""A state must be met while it lasts; what only has to come some time is looked for less often."""
+
 _PHASE = {
     State.ALIGNING: "align",
     State.SHARING: "share",
@@ -48,7 +50,7 @@ class Watch:
     _engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        self._engine = create_engine(self.ground.network.database_url, poolclass=NullPool)
+        self._engine = create_engine(self.ground.network.database_url, pool_pre_ping=True)
 
     def close(self) -> None:
         """Close the connection to the database."""
@@ -123,10 +125,12 @@ def _under_way(told: Told, state: State) -> bool:
     )
 
 
-def until(holds: Callable[[], bool], seconds: float, complaint: str) -> None:
+def until(
+    holds: Callable[[], bool], seconds: float, complaint: str, poll_seconds: float = POLL_SECONDS
+) -> None:
     """Wait until something holds; NotReached with the complaint when it does not in time."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise NotReached(f"{complaint} within {seconds:.0f} s")
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_seconds)

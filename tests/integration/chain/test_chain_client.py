@@ -282,6 +282,7 @@ def test_openings_follow_a_replacement(signers: list[Signer]) -> None:
 async def test_records_are_read_as_they_stood_after_an_earlier_block(
     own_chain: ChainClient, calls: CallBuilder, coordinator_signer: Signer, signers: list[Signer]
 ) -> None:
+    before_all = (await own_chain.head()).number
     order, opening = await dispatched(own_chain, coordinator_signer, signers)
     query, node = await own_chain.query_id_of(order.customer, order.salt), order.mpcs[0]
     done = await mined(own_chain, coordinator_signer, calls.complete(query, opening, SHARES))
@@ -290,7 +291,6 @@ async def test_records_are_read_as_they_stood_after_an_earlier_block(
     earlier = await own_chain.record_of(node, done.block.number)
     assert earlier != await own_chain.record_of(node)
     assert await own_chain.record_of(node, (await own_chain.head()).number) == await own_chain.record_of(node)
-    before_all = own_chain.contracts.start_block
     assert (await own_chain.node_of(node, before_all)).status is NodeStatus.NONE
     block = await own_chain.block(done.block.number)
     assert block is not None
