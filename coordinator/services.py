@@ -27,7 +27,7 @@ from coordinator.queries.tasks import Reconciler
 from coordinator.rpc.server import RpcService
 from coordinator.settings import Settings
 from coordinator.sole_process import sole_process
-from coordinator.wakeups import Wakeups
+from coordinator.wakeups import Topic, Wakeups
 from coordinator.web import WebService
 from soterone.chain.client import ChainClient
 from soterone.chain.deployment import Deployment
@@ -113,11 +113,17 @@ class _Process:
 
     async def run(self, stop: asyncio.Event, announce: Callable[[dict[str, str]], None]) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._wake_to(stop))
             for service in self._running:
                 tasks.create_task(service(stop))
             for ready in self._ready:
                 await ready.wait()
             announce(self._addresses)
+
+    async def _wake_to(self, stop: asyncio.Event) -> None:
+        """Whoever waits for a wake-up looks at `stop` at once."""
+        await stop.wait()
+        self._context.wakeups.ring(*Topic)
 
     def _add_chain(self, chosen: frozenset[Service], signer: Signer) -> None:
         if Service.SENDER in chosen:

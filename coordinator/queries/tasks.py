@@ -65,13 +65,8 @@ class Reconciler:
     async def run(self, stop: asyncio.Event) -> None:
         """Reconcile until `stop`: at every wake-up, and when the next query is due."""
         with self._context.wakeups.listen(Topic.QUERIES, Topic.CHAIN) as bell:
-            stopper = asyncio.create_task(stop.wait())
-            stopper.add_done_callback(lambda _: bell.ring())
-            try:
-                while not stop.is_set():
-                    await bell.wait(await self._guarded_cycle())
-            finally:
-                stopper.cancel()
+            while not stop.is_set():
+                await bell.wait(await self._guarded_cycle())
 
     async def _guarded_cycle(self) -> float:
         try:
