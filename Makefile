@@ -83,7 +83,7 @@ integration: setup  ## Test parts against a real chain, real databases and real 
 
 e2e: setup iproute  ## Test the whole: real processes, the demo, the search of memory, a spread of chaos
 	@echo "· end-to-end tests: every party its own process"
-	@$(BIN)/pytest -q tests/chaos tests/e2e -n 2 --dist loadfile
+	@$(BIN)/pytest -q tests/chaos tests/e2e -n 2 --dist loadgroup
 
 chaos: setup iproute  ## Break everything, one thing at a time (more than an hour; ARGS="--list", ARGS="--only mpc/*/kill")
 	@$(BIN)/python -m scripts.chaos $(ARGS)
