@@ -20,6 +20,9 @@ from soterone.domain.ids import Account, Hash32, hash32
 KEYS_AT_ONCE = 500
 """Some nodes refuse a proof of more than 1,024 keys."""
 
+ATTEMPTS = 3
+"""So often a node is asked: one that takes in a block just then may answer from the next state."""
+
 _EMPTY_CODE = keccak(b"")
 _CODE_HASH = 3
 _STORAGE_ROOT = 2
@@ -50,15 +53,9 @@ async def prove(chain: ChainClient, header: Header, account: Account, keys: Sequ
     storage: dict[bytes, int] = {}
     code_hash = hash32(_EMPTY_CODE)
     for start in range(0, max(len(keys), 1), KEYS_AT_ONCE):
-        wanted = keys[start : start + KEYS_AT_ONCE]
-        texts = [f"0x{key.hex()}" for key in wanted]
-        answer = await chain.rpc.call("eth_getProof", account, texts, hex(header.block.number))
-        try:
-            code_hash, root = _account(answer["accountProof"], header.state_root, account)
-            nodes = _nodes(node for one in answer["storageProof"] for node in one["proof"])
-            storage.update((key, _slot(nodes, root, key)) for key in wanted)
-        except (MissingTrieNode, rlp.DecodingError, KeyError, TypeError, ValueError) as error:
-            raise BadProofError(account, header.block.number) from error
+        part = await _prove(chain, header, account, keys[start : start + KEYS_AT_ONCE])
+        storage |= part.storage
+        code_hash = part.code_hash
     return Proven(code_hash, storage)
 
 
@@ -70,6 +67,20 @@ def compare(words: Iterable[Word], proven: Mapping[str, Proven]) -> Iterator[Fin
             given = " or ".join(f"{one:#x}" for one in word.allowed)
             sentence = f"{word.contract} holds {stored:#x} for {word.what}, its events give {given}"
             yield Finding(sentence, (word.subject,) if word.subject else ())
+
+
+async def _prove(chain: ChainClient, header: Header, account: Account, keys: Sequence[bytes]) -> Proven:
+    texts = [f"0x{key.hex()}" for key in keys]
+    problem: Exception | None = None
+    for _ in range(ATTEMPTS):
+        answer = await chain.rpc.call("eth_getProof", account, texts, hex(header.block.number))
+        try:
+            code_hash, root = _account(answer["accountProof"], header.state_root, account)
+            nodes = _nodes(node for one in answer["storageProof"] for node in one["proof"])
+            return Proven(code_hash, {key: _slot(nodes, root, key) for key in keys})
+        except (MissingTrieNode, rlp.DecodingError, KeyError, TypeError, ValueError) as error:
+            problem = error
+    raise BadProofError(account, header.block.number) from problem
 
 
 def _account(proof: Sequence[str], state_root: bytes, account: Account) -> tuple[Hash32, bytes]:

@@ -150,6 +150,33 @@ async def test_a_state_that_no_header_knows_is_caught(
     assert "by hashes that do not fit the block's header" in complaints(await audit(own_chain))
 
 
+class HastyRpc(JsonRpc):
+    """A node that takes in a block while it is first asked for a state, and answers from that block's."""
+
+    def __init__(self, anvil: Anvil) -> None:
+        super().__init__(anvil.url)
+        self._anvil, self.overtaken = anvil, set[str]()
+
+    async def call(self, method: str, *parameters: Any) -> Any:
+        if method == "eth_getProof" or (method == "eth_call" and parameters[1] != "latest"):
+            if method not in self.overtaken:
+                self._anvil.rpc("evm_increaseTime", 30 * 86_400)
+                self._anvil.rpc("evm_mine")
+                parameters = (*parameters[:-1], "latest")
+            self.overtaken.add(method)
+        return await super().call(method, *parameters)
+
+
+async def test_a_node_that_takes_in_a_block_meanwhile_is_asked_again(
+    own_anvil: Anvil, own_chain: ChainClient, query: QueryId
+) -> None:
+    rpc = HastyRpc(own_anvil)
+    async with ChainClient(rpc, own_chain.contracts) as hasty:
+        report = await audit(hasty)
+    assert report.ok, complaints(report)
+    assert rpc.overtaken == {"eth_getProof", "eth_call"}
+
+
 @pytest.mark.parametrize(
     ("event", "complaint"),
     [
