@@ -169,7 +169,7 @@ async def _draws(chain: ChainClient, request: Request, replay: Replay) -> Check:
     findings = (*replay.check_draws(blocks), *replay.check_seeds(blocks))
     if request.second:
         findings += await confirm(request.second, list(headers.values()))
-    drawn = len(replay.lifecycles.replacements) + len(replay.quorum.seeds if replay.quorum else ())
+    drawn = len(replay.lifecycles.replacements) + len(replay.quorum.panels.seeds if replay.quorum else ())
     note = "" if request.second or not known else "nobody but this RPC confirms the blocks that seeded them"
     return Check("draws repeat from their seeds", drawn, findings, note)
 

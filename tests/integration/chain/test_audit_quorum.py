@@ -183,6 +183,13 @@ async def test_votes_are_judged_by_what_stood_when_they_were_cast_also_behind_a_
         first = await run_audit(chain, Request())
         assert first.checkpoint is not None, complaints(first.report)
         await court.next_epoch_begins()
-        await court.send(await court.upholding(accusation, committed, votes, panel), ClaimUpheld)
-        report = (await run_audit(chain, Request(checkpoint=first.checkpoint))).report
-        assert report.ok, complaints(report)
+        upheld = await court.send(await court.upholding(accusation, committed, votes, panel), ClaimUpheld)
+        silent = {"eth_getLogs": lambda logs: []}
+        before = first.checkpoint.model_copy(deep=True)
+        kept_back = await audit_through(silent, chain, Request(checkpoint=before))
+        assert f"for claim or votes {upheld.claim_id}, its events give" in complaints(kept_back)
+        second = await run_audit(chain, Request(checkpoint=first.checkpoint))
+        assert second.report.ok, complaints(second.report)
+        await court.send(await court.appealing(upheld.claim_id, upheld.claim, accused), ClaimAppealed)
+        kept_back = await audit_through(silent, chain, Request(checkpoint=second.checkpoint))
+        assert f"for claim or votes {upheld.claim_id}, its events give" in complaints(kept_back)
