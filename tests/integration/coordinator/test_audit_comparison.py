@@ -6,7 +6,7 @@ from fixtures.live_coordinator import ClientNode, LiveCoordinator, eventually
 from sqlalchemy import update
 from sqlmodel import col
 
-from coordinator.chain.handler import log_of
+from coordinator.chain.log_rows import log_of
 from coordinator.models.nodes import Node
 from soterone.audit.auditor import Request, run_audit
 from soterone.audit.comparison import Told, ask
