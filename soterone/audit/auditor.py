@@ -5,13 +5,14 @@ somebody else can tell: the report says who confirms the audited block.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from soterone.audit.anchor import Chosen, choose, confirm
+from soterone.audit.asking import Told
 from soterone.audit.checkpoint import Checkpoint, CheckpointError
-from soterone.audit.comparison import Told, compare_with_coordinator
+from soterone.audit.comparison import compare_with_coordinator
 from soterone.audit.contents import check_code, check_storage
 from soterone.audit.headers import header_at, headers_at
 from soterone.audit.history import Read, read_history
@@ -145,8 +146,22 @@ async def _checks(
         request.announce("compiling the sources")
         checks.append(await check_sources(chain, request.sources))
     if request.told:
-        checks.append(await compare_with_coordinator(chain, request.told, replay, chosen.header.block))
+        checks.append(await _told(chain, request, request.told, read, replay))
     return checks
+
+
+async def _told(chain: ChainClient, request: Request, told: Told, read: Read, replay: Replay) -> Check:
+    """Behind a checkpoint the older events are read again, as a coordinator tells of them too."""
+    if read.history.first_block == chain.contracts.start_block:
+        return await compare_with_coordinator(chain, told, replay, read.history)
+    request.announce("reading older events, which the coordinator tells of")
+    whole = await read_history(chain, read.history.head, chain.contracts.start_block, request.second)
+    findings, events = list(whole.findings), len(whole.history.events)
+    if events != replay.events:
+        sentence = f"the RPC shows {events} events, the checkpoint and what came since are {replay.events}"
+        findings.append(Finding(sentence))
+    check = await compare_with_coordinator(chain, told, replay, whole.history)
+    return replace(check, findings=(*findings, *check.findings))
 
 
 async def _sources_agree(chain: ChainClient, request: Request, chosen: Chosen, read: Read) -> Check:
