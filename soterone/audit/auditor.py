@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from soterone.audit.anchor import Chosen, choose, confirm
+from soterone.audit.anchor import REACH_BLOCKS, Chosen, choose, confirm, follow_parents
 from soterone.audit.asking import Told
 from soterone.audit.checkpoint import Checkpoint, CheckpointError
 from soterone.audit.comparison import compare_with_coordinator
@@ -133,7 +133,7 @@ async def _checks(
         Check("registrations follow each other", len(registry.nodes), tuple(registry.findings)),
         Check("queries keep the lifecycle", len(lifecycles.queries), tuple(lifecycles.findings)),
         Check("scores follow the formula", scores.examined, tuple(scores.findings)),
-        await _draws(chain, request, replay),
+        await _draws(chain, request, chosen, replay),
         *await _statements(chain, read, replay),
         await check_storage(chain, chosen.header, replay),
         await check_code(chain, chosen.header, replay),
@@ -176,17 +176,28 @@ async def _sources_agree(chain: ChainClient, request: Request, chosen: Chosen, r
     return Check("logs and headers fit together", len(read.history.events), tuple(findings), note)
 
 
-async def _draws(chain: ChainClient, request: Request, replay: Replay) -> Check:
+async def _draws(chain: ChainClient, request: Request, chosen: Chosen, replay: Replay) -> Check:
     head = (await chain.head()).number
     known = sorted(number for number in replay.seed_blocks() if 0 < number <= head)
     headers = await headers_at(chain, known)
     blocks = {number: header.block for number, header in headers.items()}
-    findings = (*replay.check_draws(blocks), *replay.check_seeds(blocks))
+    findings = [*replay.check_draws(blocks), *replay.check_seeds(blocks)]
+    unconfirmed = dict(headers)
     if request.second:
         findings += await confirm(request.second, list(headers.values()))
+        unconfirmed = {}
+    elif request.pinned:
+        oldest = chosen.header.block.number - REACH_BLOCKS
+        unconfirmed = {number: one for number, one in headers.items() if number < oldest}
+        reached = {number: one for number, one in headers.items() if number >= oldest}
+        findings += await follow_parents(chain, chosen.header, reached)
     drawn = len(replay.lifecycles.replacements) + len(replay.quorum.panels.seeds if replay.quorum else ())
-    note = "" if request.second or not known else "nobody but this RPC confirms the blocks that seeded them"
-    return Check("draws repeat from their seeds", drawn, findings, note)
+    note = "nobody but this RPC confirms the blocks that seeded them" if unconfirmed else ""
+    if unconfirmed and request.pinned:
+        note = (
+            f"{len(unconfirmed)} blocks that seeded them are more than {REACH_BLOCKS} before the pinned one"
+        )
+    return Check("draws repeat from their seeds", drawn, tuple(findings), note)
 
 
 async def _statements(chain: ChainClient, read: Read, replay: Replay) -> tuple[Check, Check]:
