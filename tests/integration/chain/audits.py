@@ -58,6 +58,12 @@ def complaints(report: Report) -> str:
     return "\n".join(sentence for check in report.checks for sentence in check.contradictions)
 
 
+def complaints_of(report: Report, name: str) -> str:
+    """The contradictions that one check found, a line each."""
+    (check,) = [one for one in report.checks if one.name == name]
+    return "\n".join(check.contradictions)
+
+
 class LyingRpc(JsonRpc):
     """An RPC that changes its answers to some methods."""
 
@@ -116,8 +122,8 @@ def network(chain: ChainClient, **changes: object) -> NetworkDescription:
 
 async def complaints_about(chain: ChainClient, told: Told) -> str:
     report = (await run_audit(chain, Request(told=told))).report
-    (check,) = [one for one in report.checks if "coordinator" in one.name]
-    return "\n".join(one for one in check.contradictions if "does not show node" not in one)
+    found = complaints_of(report, "the coordinator tells what the chain says").splitlines()
+    return "\n".join(one for one in found if "does not show node" not in one)
 
 
 async def standing_told(chain: ChainClient, node: Account) -> tuple[NodeEntry, ReputationView]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from audits import audit_through, changed_logs, complaints, small_history
+from audits import LyingRpc, audit_through, changed_logs, complaints, complaints_of, small_history
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from fixtures.chain import Anvil
@@ -147,7 +147,9 @@ async def test_a_state_that_no_header_knows_is_caught(
     own_anvil: Anvil, own_chain: ChainClient, query: QueryId
 ) -> None:
     await falsify(own_anvil, own_chain, query)
-    assert "by hashes that do not fit the block's header" in complaints(await audit(own_chain))
+    report = await audit(own_chain)
+    for check in ("storage is proven to hold what events give", "code is proven to be what was deployed"):
+        assert "by hashes that do not fit the block's header" in complaints_of(report, check)
 
 
 class HastyRpc(JsonRpc):
@@ -248,6 +250,24 @@ async def test_a_second_rpc_anchors_and_names_what_differs(own_chain: ChainClien
         silent = changed_logs("CredibilityUpdated", lambda log: None)
         report = await audit_through(silent, own_chain, Request(second=second))
     assert "otherwise than" in complaints(report)
+
+
+async def test_a_second_rpc_that_has_another_block_with_events_is_named(
+    own_chain: ChainClient, query: QueryId
+) -> None:
+    """Also where both have the same head, of which all blocks below follow."""
+    registered = (await own_chain.events_between(0, (await own_chain.head()).number))[0].position
+
+    def other(block: dict[str, Any]) -> dict[str, Any]:
+        return {**block, "hash": f"0x{'7' * 64}"} if block["hash"] == registered.block_hash else block
+
+    lying = LyingRpc(own_chain.rpc.endpoint, {"eth_getBlockByNumber": other})
+    async with ChainClient(lying, own_chain.contracts) as second:
+        report = (await run_audit(own_chain, Request(second=second))).report
+    found = complaints_of(report, "logs and headers fit together")
+    assert found == (
+        f"block {registered.block_number} is {registered.block_hash}, but {own_chain.rpc.endpoint} says 0x{'7' * 64}"
+    )
 
 
 async def test_another_chain_behind_the_second_rpc_is_named(

@@ -95,6 +95,18 @@ async def test_a_false_word_about_a_standing_is_named(
     assert bool(found) == bool(lie)
 
 
+async def test_a_node_that_the_chain_does_not_know_is_named(
+    own_chain: ChainClient, own_anvil: Anvil, query: QueryId, signers: list[Signer]
+) -> None:
+    own_anvil.rpc("anvil_mine", "0x40")
+    entry, view = await standing_told(own_chain, signers[3].account)
+    invented = Signer.new().account
+    nodes = (entry, entry.model_copy(update={"account": invented}))
+    views = (view, view.model_copy(update={"account": invented, "history": []}))
+    told = Told((await own_chain.head()).number, network(own_chain), nodes, views, ())
+    assert f"shows node {invented}, which is not active on chain" in await complaints_about(own_chain, told)
+
+
 async def test_another_network_and_nodes_kept_back_are_named(
     own_chain: ChainClient, own_anvil: Anvil, query: QueryId
 ) -> None:
