@@ -9,7 +9,7 @@ from sqlalchemy import and_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coordinator.chain.handler import event_of
+from coordinator.chain.log_rows import event_of
 from coordinator.context import AccountPath, Ctx
 from coordinator.database import Database
 from coordinator.errors import Unavailable

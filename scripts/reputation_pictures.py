@@ -18,7 +18,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scripts.bench.reputation_lives import BORN, Critic, Life
+from scripts.bench.reputation_lives import BORN, VETERAN_DAYS, Critic, Life, veteran
 from soterone.domain.reputation import (
     EVIDENCE_CAP,
     ONE,
@@ -45,7 +45,6 @@ STYLE: Final[dict[Any, Any]] = {
     "lines.linewidth": 1.8,
 }
 BLUE, GREEN, RED, ORANGE, GREY, VIOLET = "#1f6fb4", "#2c8a4b", "#c0392b", "#d9822b", "#7f7f7f", "#7b4fa3"
-VETERAN_DAYS: Final = 180
 AFTERWARDS_DAYS: Final = 150
 SEVERITY_COLOURS: Final = {Severity.LIGHT: GREEN, Severity.GRAVE: ORANGE, Severity.CRITICAL: RED}
 
@@ -112,7 +111,7 @@ def draw_conduct(axes: Axes) -> None:
 def draw_penalties(axes: Axes) -> None:
     """A veteran after an upheld claim that serves on, beside a newcomer and one that wins its appeal."""
     for severity, colour in SEVERITY_COLOURS.items():
-        life = _veteran()
+        life = veteran()
         life.penalise(severity)
         label = f"upheld claim, severity {severity.value}" + (" (suspends)" if severity == 3 else "")
         axes.plot(life.live([100] * AFTERWARDS_DAYS), color=colour, label=label)
@@ -173,14 +172,8 @@ def draw_gains(axes: Axes, figures: Mapping[str, Any]) -> None:
     axes.set_xlim(min(-0.5, *(one["gain"] - 0.15 for one in gains)), 1.15)
 
 
-def _veteran() -> Life:
-    life = Life()
-    life.live([100] * VETERAN_DAYS)
-    return life
-
-
 def _vindicated(after_days: int) -> list[float]:
-    life = _veteran()
+    life = veteran()
     added, epoch = life.penalise(Severity.CRITICAL)
     before = life.live([100] * after_days)
     life.vindicate(added, epoch)

@@ -10,7 +10,7 @@ from coordinator.nodes.repository import NodeView
 from coordinator.queries.service import usage_of
 from coordinator.resources import measurements
 from coordinator.resources.demand import Demand, verified_capacity
-from coordinator.resources.measurements import Measured
+from soterone.chain.claim_history import Measured
 from soterone.domain.ids import Account
 from soterone.domain.roles import Role, unpack_version
 from soterone.rest.catalog import (

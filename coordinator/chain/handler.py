@@ -1,14 +1,13 @@
 """What confirmed events do to the rows, inside the transaction that moves the follower's cursor."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from coordinator.chain.log_rows import data_of, event_of, log_of
 from coordinator.chain.projection import project
 from coordinator.chain.sql_cursor import SqlCursorTransaction
 from coordinator.models.chain import ChainLog
@@ -17,7 +16,6 @@ from coordinator.nodes import events as nodes
 from coordinator.queries import repository
 from soterone.chain.events import (
     Event,
-    LogPosition,
     NodeRegistered,
     NodeSuspended,
     NodeUnregistered,
@@ -25,7 +23,7 @@ from soterone.chain.events import (
 )
 from soterone.chain.records import Block, BlockRef
 from soterone.domain.failures import FailureReason
-from soterone.domain.ids import Account, Hash32
+from soterone.domain.ids import Account
 
 _TOLD = {
     "QueryDispatched": "dispatched",
@@ -87,70 +85,8 @@ class CoordinatorHandler:
                 await repository.add_event(session, query_id, "chain-reorganised")
 
 
-@dataclass(frozen=True, slots=True)
-class LogValues:
-    """The columns of a `ChainLog`, without what makes a row of them."""
-
-    chain_id: int
-    block_hash: str
-    transaction_hash: str
-    log_index: int
-    block_number: int
-    block_time: int
-    name: str
-    query_id: str | None
-    node: str | None
-    data_json: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the values by column."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def log_of(event: Event, block_time: int) -> ChainLog:
-    """Return the row of an event."""
-    return ChainLog(**log_values(event, block_time).as_dict())
-
-
-def log_values(event: Event, block_time: int) -> LogValues:
-    """Return what the row of an event holds; `block_time` in seconds."""
-    position, data = event.position, _data(event)
-    return LogValues(
-        chain_id=position.chain_id,
-        block_hash=position.block_hash,
-        transaction_hash=position.transaction_hash,
-        log_index=position.log_index,
-        block_number=position.block_number,
-        block_time=block_time,
-        name=type(event).__name__,
-        query_id=data.get("query_id"),
-        node=data.get("node"),
-        data_json=json.dumps(data, separators=(",", ":")),
-    )
-
-
-def event_of(log: ChainLog, kinds: Mapping[str, type[Event]]) -> Event:
-    """Return the event of a row, which is of one of these kinds (by name)."""
-    position = LogPosition(
-        log.chain_id, log.block_number, log.log_index, Hash32(log.block_hash), Hash32(log.transaction_hash)
-    )
-    kind, data = kinds[log.name], json.loads(log.data_json)
-    names = [one.name for one in fields(kind) if one.name != "position"]
-    values = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in names}
-    return kind(position, **values)
-
-
 def _identity(log: ChainLog) -> tuple[int, str, str, int]:
     return log.chain_id, log.block_hash, log.transaction_hash, log.log_index
-
-
-def _data(event: Event) -> dict[str, Any]:
-    values = {one.name: getattr(event, one.name) for one in fields(event) if one.name != "position"}
-    return {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 async def _registry_events(session: AsyncSession, account: str) -> list[Event]:
@@ -164,7 +100,7 @@ async def _registry_events(session: AsyncSession, account: str) -> list[Event]:
 
 
 async def _tell(session: AsyncSession, event: Event) -> None:
-    query = await session.get(Query, _data(event).get("query_id", ""))
+    query = await session.get(Query, data_of(event).get("query_id", ""))
     if query is None or query.dispatched_tx is None:
         return
     told = told_of(event, query.failure_sentence)
@@ -174,7 +110,7 @@ async def _tell(session: AsyncSession, event: Event) -> None:
 
 def told_of(event: Event, failure_sentence: str) -> tuple[str, dict[str, Any]] | None:
     """Return kind and data of what a query's customer is told of an event, None when that is nothing."""
-    kind, data = _TOLD.get(type(event).__name__), _data(event)
+    kind, data = _TOLD.get(type(event).__name__), data_of(event)
     if kind is None:
         return None
     told = {name: value for name, value in data.items() if name not in ("query_id", "customer")}

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coordinator.chain.handler import LogValues, log_values, told_of
+from coordinator.chain.handler import told_of
+from coordinator.chain.log_rows import LogValues, log_values
 from coordinator.chain.projection import OnChain, fold
 from coordinator.models.queries import UNKNOWN_SPEC
 from coordinator.rebuilding.orders import SignedOrder

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
-from coordinator.chain.handler import log_values
+from coordinator.chain.log_rows import log_values
 from coordinator.chain.sql_cursor import FOLLOWER
 from coordinator.database import Database, exclusive, take_time
 from coordinator.migrations import NotEmpty

@@ -11,7 +11,7 @@ from coordinator.models.nodes import Node, NodeLiveness
 from coordinator.models.resources import Reservation
 from coordinator.resources import measurements
 from coordinator.resources.demand import Demand, verified_capacity
-from coordinator.resources.measurements import Measured
+from soterone.chain.claim_history import Measured
 from soterone.domain.profiles import NodeProfile
 
 _LIVE = or_(col(Reservation.expires_at).is_(None), col(Reservation.expires_at) > database_now())

@@ -18,6 +18,7 @@ from soterone.domain.reputation import (
 
 BORN: Final = 20_000
 SETTLED_DAYS: Final = 90
+VETERAN_DAYS: Final = 180
 DEFAMED_DAYS: Final = 90
 FARMED: Final = "one customer that was truthful before"
 
@@ -81,6 +82,39 @@ class Defamation:
     score: float
     undisturbed: float
     queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """What an upheld claim does to a veteran that serves on: its R' right after and on the evenings of the 30th and
+    90th day, and the day on whose evening a newcomer of the claim's day has more."""
+
+    severity: Severity
+    score: float
+    after_30_days: float
+    after_90_days: float
+    overtaken_on_day: int
+
+
+def veteran() -> Life:
+    """Return an honest node of 180 days."""
+    life = Life()
+    life.live([100] * VETERAN_DAYS)
+    return life
+
+
+def setbacks() -> list[Setback]:
+    """Return what a claim of each severity does to a veteran."""
+    return [_setback(severity) for severity in Severity]
+
+
+def _setback(severity: Severity) -> Setback:
+    accused, newcomer = veteran(), Life(day=BORN + VETERAN_DAYS)
+    accused.penalise(severity)
+    fallen = accused.record.score / ONE
+    rise, way_back = newcomer.live([100] * VETERAN_DAYS), accused.live([100] * VETERAN_DAYS)
+    overtaken = next(day for day in range(VETERAN_DAYS) if rise[day] > way_back[day]) + 1
+    return Setback(severity, fallen, way_back[29], way_back[89], overtaken)
 
 
 def defamations() -> list[Defamation]:

@@ -1,12 +1,17 @@
 """Which block is audited, and who besides the RPC confirms it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from soterone.audit.headers import Header, header_at, header_of
+from soterone.audit.headers import Header, header_at, header_of, headers_at
 from soterone.audit.report import Anchor, AnchorKind, Finding
 from soterone.chain.client import ChainClient
 from soterone.domain.ids import Hash32
+
+REACH_BLOCKS = 20_000
+"""So far below a pinned block parent hashes are followed."""
+
+_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,26 @@ async def confirm(second: ChainClient, headers: Sequence[Header]) -> tuple[Findi
         for one, other in zip(headers, found, strict=True)
         if other is None or other.hash != one.block.hash
     )
+
+
+async def follow_parents(
+    chain: ChainClient, header: Header, known: Mapping[int, Header]
+) -> tuple[Finding, ...]:
+    """Follow the parent hashes down from an anchored block to the lowest of `known`, and complain of the first block
+    that is none of its ancestors. Errors: UnknownBlockError, ForgedHeaderError."""
+    child, lowest = header.block, min(known, default=header.block.number)
+    while child.number > lowest:
+        numbers = range(max(lowest, child.number - _AT_ONCE), child.number)
+        read = {**await headers_at(chain, list(numbers)), **known}
+        for number in reversed(numbers):
+            parent = read[number].block
+            if parent.hash != child.parent_hash:
+                sentence = (
+                    f"block {number} is shown as {parent.hash}, but block {child.number} has the parent"
+                )
+                return (Finding(f"{sentence} {child.parent_hash}"),)
+            child = parent
+    return ()
 
 
 async def _newest(chain: ChainClient, second: ChainClient | None) -> Header:

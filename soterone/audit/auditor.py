@@ -5,13 +5,14 @@ somebody else can tell: the report says who confirms the audited block.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from soterone.audit.anchor import Chosen, choose, confirm
+from soterone.audit.anchor import REACH_BLOCKS, Chosen, choose, confirm, follow_parents
+from soterone.audit.asking import Told
 from soterone.audit.checkpoint import Checkpoint, CheckpointError
-from soterone.audit.comparison import Told, compare_with_coordinator
+from soterone.audit.comparison import compare_with_coordinator
 from soterone.audit.contents import check_code, check_storage
 from soterone.audit.headers import header_at, headers_at
 from soterone.audit.history import Read, read_history
@@ -131,7 +132,7 @@ async def _checks(
         Check("registrations follow each other", len(registry.nodes), tuple(registry.findings)),
         Check("queries keep the lifecycle", len(lifecycles.queries), tuple(lifecycles.findings)),
         Check("scores follow the formula", scores.examined, tuple(scores.findings)),
-        await _draws(chain, request, replay),
+        await _draws(chain, request, chosen, replay),
         *await _statements(chain, read, replay),
         await check_storage(chain, chosen.header, replay),
         await check_code(chain, chosen.header, replay),
@@ -144,8 +145,22 @@ async def _checks(
         request.announce("compiling the sources")
         checks.append(await check_sources(chain, request.sources))
     if request.told:
-        checks.append(await compare_with_coordinator(chain, request.told, replay, chosen.header.block))
+        checks.append(await _told(chain, request, request.told, read, replay))
     return checks
+
+
+async def _told(chain: ChainClient, request: Request, told: Told, read: Read, replay: Replay) -> Check:
+    """Behind a checkpoint the older events are read again, as a coordinator tells of them too."""
+    if read.history.first_block == chain.contracts.start_block:
+        return await compare_with_coordinator(chain, told, replay, read.history)
+    request.announce("reading older events, which the coordinator tells of")
+    whole = await read_history(chain, read.history.head, chain.contracts.start_block, request.second)
+    findings, events = list(whole.findings), len(whole.history.events)
+    if events != replay.events:
+        sentence = f"the RPC shows {events} events, the checkpoint and what came since are {replay.events}"
+        findings.append(Finding(sentence))
+    check = await compare_with_coordinator(chain, told, replay, whole.history)
+    return replace(check, findings=(*findings, *check.findings))
 
 
 async def _sources_agree(chain: ChainClient, request: Request, chosen: Chosen, read: Read) -> Check:
@@ -160,17 +175,28 @@ async def _sources_agree(chain: ChainClient, request: Request, chosen: Chosen, r
     return Check("logs and headers fit together", len(read.history.events), tuple(findings), note)
 
 
-async def _draws(chain: ChainClient, request: Request, replay: Replay) -> Check:
+async def _draws(chain: ChainClient, request: Request, chosen: Chosen, replay: Replay) -> Check:
     head = (await chain.head()).number
     known = sorted(number for number in replay.seed_blocks() if 0 < number <= head)
     headers = await headers_at(chain, known)
     blocks = {number: header.block for number, header in headers.items()}
-    findings = (*replay.check_draws(blocks), *replay.check_seeds(blocks))
+    findings = [*replay.check_draws(blocks), *replay.check_seeds(blocks)]
+    unconfirmed = dict(headers)
     if request.second:
         findings += await confirm(request.second, list(headers.values()))
-    drawn = len(replay.lifecycles.replacements) + len(replay.quorum.seeds if replay.quorum else ())
-    note = "" if request.second or not known else "nobody but this RPC confirms the blocks that seeded them"
-    return Check("draws repeat from their seeds", drawn, findings, note)
+        unconfirmed = {}
+    elif request.pinned:
+        oldest = chosen.header.block.number - REACH_BLOCKS
+        unconfirmed = {number: one for number, one in headers.items() if number < oldest}
+        reached = {number: one for number, one in headers.items() if number >= oldest}
+        findings += await follow_parents(chain, chosen.header, reached)
+    drawn = len(replay.lifecycles.replacements) + len(replay.quorum.panels.seeds if replay.quorum else ())
+    note = "nobody but this RPC confirms the blocks that seeded them" if unconfirmed else ""
+    if unconfirmed and request.pinned:
+        note = (
+            f"{len(unconfirmed)} blocks that seeded them are more than {REACH_BLOCKS} before the pinned one"
+        )
+    return Check("draws repeat from their seeds", drawn, tuple(findings), note)
 
 
 async def _statements(chain: ChainClient, read: Read, replay: Replay) -> tuple[Check, Check]:

@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
 
+from soterone.audit.claims import ClaimFile, ClaimReplay, Docket
 from soterone.audit.lifecycles import Lifecycle, LifecycleReplay, Windows
-from soterone.audit.quorum import ClaimFile, Commitment, Docket, OpenEpoch, QuorumReplay
+from soterone.audit.panels import Commitment, OpenEpoch, PanelReplay
+from soterone.audit.quorum import QuorumReplay
 from soterone.audit.registry import RegistryReplay
 from soterone.audit.replay import Periods, Replay
 from soterone.audit.scores import ScoreReplay
@@ -46,6 +48,30 @@ class QuorumState(BaseModel):
     claims: dict[Hash32, ClaimFile]
     dockets: dict[Account, Docket]
     reversals: dict[Hash32, Hash32]
+
+    @classmethod
+    def of(cls, quorum: QuorumReplay) -> "QuorumState":
+        """Return what is kept of a replay."""
+        panels, claims = quorum.panels, quorum.claims
+        return cls(
+            terms=panels.terms,
+            seats=panels.seats,
+            epochs=panels.epochs,
+            commitments=panels.commitments,
+            claims=claims.claims,
+            dockets=claims.dockets,
+            reversals=claims.reversals,
+        )
+
+    def replay(self, registry: RegistryReplay, epoch_seconds: int) -> QuorumReplay:
+        """Return the replay to go on with; what may still be decided counts as touched."""
+        panels = PanelReplay(registry, self.terms, self.seats, self.epochs, self.commitments)
+        panels.touched_epochs = panels.latest_epochs
+        panels.touched_votes = panels.undecided
+        claims = ClaimReplay(panels, self.claims, self.dockets, self.reversals)
+        claims.touched = {claim_id for claim_id, file in self.claims.items() if not file.is_over}
+        claims.touched_dockets = set(self.dockets)
+        return QuorumReplay(panels, claims, epoch_seconds)
 
 
 class Checkpoint(BaseModel):
@@ -87,7 +113,7 @@ class Checkpoint(BaseModel):
         quorum = replay.quorum
         recent = block.number - TRAIL_BLOCKS
         forget(replay.scores.trail, moment(max(0, recent)))
-        undecided = quorum.undecided_since if quorum else None
+        undecided = quorum.panels.undecided_since if quorum else None
         forget(replay.registry.trail, moment(max(0, min(recent, undecided or recent) - 1)))
         return cls(
             chain_id=contracts.chain_id,
@@ -104,7 +130,7 @@ class Checkpoint(BaseModel):
             queries=replay.lifecycles.queries,
             book=replay.scores.book,
             record_trail=replay.scores.trail,
-            quorum=_quorum_state(quorum) if quorum else None,
+            quorum=QuorumState.of(quorum) if quorum else None,
         )
 
     def replay(self) -> Replay:
@@ -118,9 +144,7 @@ class Checkpoint(BaseModel):
         lifecycles = LifecycleReplay(registry, windows, self.queries, touched=unsettled)
         quorum = None
         if self.periods.quorum_epoch is not None and self.quorum:
-            state = {name: getattr(self.quorum, name) for name in QuorumState.model_fields}
-            quorum = QuorumReplay(registry, self.periods.quorum_epoch, **state)
-            quorum.penalties.enabled, quorum.touched_dockets = True, set(self.quorum.dockets)
+            quorum = self.quorum.replay(registry, self.periods.quorum_epoch)
         scores = ScoreReplay(
             self.book, self.record_trail, nodes=set(self.book.records), customers=set(self.book.standings)
         )
@@ -191,7 +215,3 @@ def public_key_of(key: Ed25519PrivateKey) -> str:
 def _head(line: str) -> dict[str, str]:
     found: JsonValue = json.loads(line)
     return {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _quorum_state(quorum: QuorumReplay) -> QuorumState:
-    return QuorumState(**{name: getattr(quorum, name) for name in QuorumState.model_fields})

@@ -1,29 +1,27 @@
-"""What a coordinator tells over REST, beside what the chain gives: every difference by name.
-
-It asks as anybody may; queries, which a coordinator shows to their customer alone, only with a token.
-"""
+"""What a coordinator told, beside what the chain gives: every difference by name."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from soterone.audit.asking import Told
+from soterone.audit.claims_told import ClaimsKnown, compare_capacity, compare_claims
+from soterone.audit.differences import Span, different
 from soterone.audit.headers import header_at
+from soterone.audit.history import History
 from soterone.audit.lifecycles import Lifecycle
 from soterone.audit.replay import Replay
 from soterone.audit.report import Check, Finding
+from soterone.audit.steps_told import StepsKnown, compare_steps
 from soterone.audit.trail import moment, values_since
 from soterone.chain.client import ChainClient
-from soterone.chain.records import Block, Contracts, NodeRecord, NodeStatus, QueryStatus
-from soterone.chain.reputation_history import read_history
-from soterone.client.transport import Transport
+from soterone.chain.records import Contracts, NodeRecord, NodeStatus, QueryStatus
 from soterone.crypto.accounts import account
 from soterone.domain.ids import Account, QueryId
 from soterone.domain.reputation import Record, advance, expectation, lower_bound, score
 from soterone.domain.roles import unpack_version
-from soterone.rest.catalog import NodeEntry, NodeList, ReputationStep, ReputationView
+from soterone.rest.catalog import NodeEntry, ReputationView
 from soterone.rest.network import NetworkDescription
-from soterone.rest.queries import QueryList, QueryView
+from soterone.rest.queries import QueryView
 
-_HISTORY = 100
 _SPAN_BLOCKS = 32
 _BEFORE_DISPATCH = ("proposed", "reserved")
 _STATUSES = {
@@ -35,70 +33,34 @@ _STATUSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Everything that a coordinator told, asked before the audit, when the chain had `asked_at` blocks; `queries` are
-    the customer's, when it has a token."""
-
-    asked_at: int
-    network: NetworkDescription
-    nodes: tuple[NodeEntry, ...]
-    reputations: tuple[ReputationView, ...]
-    queries: tuple[QueryView, ...]
-
-
-def ask(transport: Transport, head_number: int) -> Told:
-    """Ask a coordinator while the chain's newest block is `head_number`; ClientError, Refused or Unreachable when it
-    does not answer."""
-    nodes = tuple(_nodes(transport))
-    reputations = tuple(transport.get(f"reputation/{one.account}", ReputationView) for one in nodes)
-    queries = tuple(_queries(transport)) if transport.token else ()
-    return Told(head_number, transport.get("network", NetworkDescription), nodes, reputations, queries)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The blocks of which a coordinator may speak: from some before it was asked to the audited one."""
-
-    first: Block
-    last: Block
-
-
-async def compare_with_coordinator(chain: ChainClient, told: Told, replay: Replay, head: Block) -> Check:
-    """Name each difference between what was told and what the chain was meanwhile, up to `head`; of an account's
-    standing a coordinator names the block."""
+async def compare_with_coordinator(chain: ChainClient, told: Told, replay: Replay, history: History) -> Check:
+    """Name each difference between what was told and what the chain was meanwhile, up to the end of `history`, which
+    reaches back to the first block; of an account's standing a coordinator names the block."""
+    head = history.head.block
     earlier = max(chain.contracts.start_block, min(told.asked_at, head.number) - _SPAN_BLOCKS)
     span = Span((await header_at(chain, earlier)).block, head)
-    findings = [*_network(told.network, chain.contracts), *_shown_nodes(told.nodes, replay, span)]
+    claims = ClaimsKnown.of(history, span)
+    findings = [
+        *_lists(told),
+        *_network(told.network, chain.contracts),
+        *_shown_nodes(told.nodes, replay, span),
+        *compare_capacity(told.nodes, claims, span),
+        *compare_claims(told, claims, span),
+        *compare_steps(told.reputations, StepsKnown.of(history, span), span),
+    ]
     for entry, view in zip(told.nodes, told.reputations, strict=True):
         findings += _catalog_score(entry, replay, span)
         findings += await _standing(chain, entry, view, replay, span)
-        findings += await _history(chain, view, span)
     for query in told.queries:
         findings += _query(query, replay.lifecycles.queries.get(QueryId(query.id)), span)
-    examined = 1 + len(told.nodes) + len(told.reputations) + len(told.queries)
+    examined = 1 + len(told.nodes) + len(told.reputations) + len(told.queries) + len(told.claims)
     note = "" if told.queries else "no query was shown: sign in with `soter login` to compare your own"
     return Check("the coordinator tells what the chain says", examined, tuple(findings), note)
 
 
-def _nodes(transport: Transport) -> Iterator[NodeEntry]:
-    after: str | None = None
-    while True:
-        page = transport.get("catalog/nodes", NodeList, after=after, limit=100)
-        yield from page.nodes
-        after = page.next
-        if after is None:
-            return
-
-
-def _queries(transport: Transport) -> Iterator[QueryView]:
-    after: str | None = None
-    while True:
-        page = transport.get("queries", QueryList, after=after)
-        yield from page.queries
-        after = page.next
-        if after is None:
-            return
+def _lists(told: Told) -> Iterator[Finding]:
+    for name in told.endless:
+        yield Finding(f"the coordinator's list of {name} goes on for longer than the chain can explain")
 
 
 def _network(told: NetworkDescription, contracts: Contracts) -> Iterator[Finding]:
@@ -130,7 +92,7 @@ def _shown_nodes(told: tuple[NodeEntry, ...], replay: Replay, span: Span) -> Ite
             "roles": (entry.roles, {int(known.roles) for known in active}),
             "version": (entry.version, {unpack_version(known.version) for known in active}),
         }
-        yield from _different(f"{node}", pairs, node)
+        yield from different(f"{node}", pairs, node)
 
 
 def _records(node: Account, replay: Replay, span: Span) -> list[NodeRecord | None]:
@@ -146,9 +108,11 @@ def _catalog_score(entry: NodeEntry, replay: Replay, span: Span) -> Iterator[Fin
         records.append(_newcomer(node, replay))
     epochs = [time // book.epoch_seconds for time in (span.first.timestamp, span.last.timestamp)]
     scores: set[object] = {
-        score(record, epoch) for record in records for epoch in range(epochs[0], epochs[1] + 1)
+        score(record, max(epoch, record.last_epoch))
+        for record in records
+        for epoch in range(epochs[0], epochs[1] + 1)
     }
-    yield from _different(f"{node}", {"score in the catalog": (round(entry.score * 1e9), scores)}, node)
+    yield from different(f"{node}", {"score in the catalog": (round(entry.score * 1e9), scores)}, node)
 
 
 async def _standing(
@@ -175,31 +139,11 @@ async def _standing(
         "lower bound": (view.lower_bound, {lower_bound(now, epoch)}),
         "credibility": (view.credibility, credibilities),
     }
-    return list(_different(f"{node}", pairs, node))
+    return list(different(f"{node}", pairs, node))
 
 
 def _newcomer(node: Account, replay: Replay) -> Record:
     return Record(incarnation=replay.scores.book.record_of(node).incarnation)
-
-
-async def _history(chain: ChainClient, view: ReputationView, span: Span) -> list[Finding]:
-    """The coordinator shows the newest steps, newest first; those of the span it may not know yet."""
-    node = account(view.account)
-    steps = await read_history(chain, node, _HISTORY, span.last.number)
-    known = [ReputationStep.of(one) for one in steps]
-    told = [one for one in view.history if one.block <= span.last.number]
-    oldest = known[-1].block if len(known) == _HISTORY else 0
-    differences = [
-        f"{node}: the coordinator shows {_words(one)}, the chain has no such step"
-        for one in told
-        if one.block >= oldest and one not in known
-    ]
-    differences += [
-        f"{node}: the coordinator keeps back {_words(one)}"
-        for one in known
-        if one.block <= span.first.number and one not in told
-    ]
-    return [Finding(sentence, (node,)) for sentence in differences]
 
 
 def _query(told: QueryView, known: Lifecycle | None, span: Span) -> Iterator[Finding]:
@@ -226,25 +170,10 @@ def _query(told: QueryView, known: Lifecycle | None, span: Span) -> Iterator[Fin
         "generation": (told.generation, set(range(known.generation + 1)) if lately else {known.generation}),
         "result hash": (told.result_hash, results | {None} if lately else results),
     }
-    yield from _different(f"query {query_id}", pairs, query_id)
+    yield from different(f"query {query_id}", pairs, query_id)
     present = {account(one.account) for one in told.participants}
     missing = {*known.opening.roster.owners, *known.opening.roster.mpcs} - present
     if missing:
         yield Finding(
             f"query {query_id}: the coordinator leaves out {', '.join(sorted(missing))}", (query_id,)
         )
-
-
-def _different(
-    what: str, pairs: Mapping[str, tuple[object, set[object]]], subject: Account | QueryId
-) -> Iterator[Finding]:
-    """Complain of what was true at no moment; of several truths the sentence gives one."""
-    for name, (told, known) in pairs.items():
-        if told not in known:
-            given = " or ".join(sorted(map(str, known))[:3])
-            yield Finding(f"{what}: the coordinator says {name} {told}, the chain gives {given}", (subject,))
-
-
-def _words(step: ReputationStep) -> str:
-    moved = "" if step.score is None else f" to {step.score / 1e9:.9f}"
-    return f"a step ({step.cause}){moved} in block {step.block}"

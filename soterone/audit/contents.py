@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from eth_utils.crypto import keccak
 
 from soterone.audit.headers import Header
+from soterone.audit.panels import PanelReplay
 from soterone.audit.proofs import BadProofError, Proven, compare, prove
 from soterone.audit.replay import Replay
 from soterone.audit.report import Check, Finding
@@ -39,11 +40,11 @@ async def check_code(chain: ChainClient, header: Header, replay: Replay) -> Chec
             proven = await prove(chain, header, address, [])
             examined += 1
             findings += _wrong_code(contract, proven, chain.contracts.code_hashes.get(contract))
-        for epoch in sorted(replay.quorum.touched_epochs) if replay.quorum else ():
-            assert replay.quorum  # noqa: S101
-            roster = replay.quorum.epochs[epoch].roster
-            proven, examined = await prove(chain, header, roster, []), examined + 1
-            if proven.code_hash != hash32(keccak(roster_code(replay.quorum, epoch))):
+        panels = replay.quorum.panels if replay.quorum else PanelReplay(replay.registry)
+        for epoch in sorted(panels.touched_epochs):
+            opened = panels.epochs[epoch]
+            proven, examined = await prove(chain, header, opened.roster, []), examined + 1
+            if proven.code_hash != hash32(keccak(roster_code(opened))):
                 findings.append(
                     Finding(f"epoch {epoch} was opened with other seats or terms than were announced")
                 )

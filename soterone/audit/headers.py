@@ -50,6 +50,13 @@ class Header:
 def read_header(found: Mapping[str, Any]) -> Header:
     """Return a block as the RPC gives it; ForgedHeaderError when its fields do not hash to its hash."""
     block = Block.from_rpc(found)
+    if hash_of(found) != block.hash:
+        raise ForgedHeaderError(block.number, block.hash)
+    return Header(block, _bytes(found["stateRoot"]), _bytes(found["receiptsRoot"]))
+
+
+def hash_of(found: Mapping[str, Any]) -> Hash32:
+    """Return the hash that a block's fields, as the RPC gives them, have."""
     fields = [_bytes(found[name]) for name in _HASHES]
     fields += [_number(found[name]) for name in _NUMBERS]
     fields += [_bytes(found[name]) for name in _BYTES]
@@ -57,9 +64,7 @@ def read_header(found: Mapping[str, Any]) -> Header:
         if found.get(name) is None:
             break
         fields.append(_number(found[name]) if is_number else _bytes(found[name]))
-    if hash32(keccak(rlp.encode(fields))) != block.hash:
-        raise ForgedHeaderError(block.number, block.hash)
-    return Header(block, _bytes(found["stateRoot"]), _bytes(found["receiptsRoot"]))
+    return hash32(keccak(rlp.encode(fields)))
 
 
 async def header_at(chain: ChainClient, number: int) -> Header:

@@ -1,7 +1,7 @@
 """The events of a chain with the headers of their blocks, read in bounded ranges, and compared with a second source."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -69,7 +69,7 @@ async def read_history(
 
     Errors: ReorganisedError when blocks changed meanwhile, ForgedHeaderError, DamagedLogsError.
     """
-    logs = await _logs(chain, first_block, head.block.number)
+    logs = await logs_between(chain, first_block, head.block.number)
     try:
         events = chain.decoded(logs)
     except (ValueError, KeyError, TypeError) as error:
@@ -80,19 +80,22 @@ async def read_history(
         raise ReorganisedError
     findings = list(_unannounced(logs, headers))
     if second is not None:
-        others = await _logs(second, first_block, head.block.number)
+        others = await logs_between(second, first_block, head.block.number)
         findings += _differences(chain, logs, second, others)
     return Read(History(first_block, head, events, headers), tuple(findings))
 
 
-async def _logs(chain: ChainClient, first: int, last: int) -> list[RawLog]:
-    """Read a range, in halves wherever the node finds it too large."""
+async def logs_between(
+    chain: ChainClient, first: int, last: int, kinds: Collection[type[Event]] = ()
+) -> list[RawLog]:
+    """Read the logs of a range, only those of some kinds when any are named; in halves wherever the node finds it too
+    large."""
     logs: list[RawLog] = []
     size = RANGE_BLOCKS
     while first <= last:
         end = min(first + size - 1, last)
         try:
-            logs += await chain.logs_between(first, end)
+            logs += await chain.logs_between(first, end, kinds)
         except RpcError:
             if end == first:
                 raise

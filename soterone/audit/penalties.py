@@ -26,7 +26,6 @@ class Penalty:
 class PenaltyWatch:
     """Penalties of the present transaction that nothing explains yet, and what a reversal must bring."""
 
-    enabled: bool = False
     transaction: Hash32 | None = None
     unexplained: list[Penalty] = field(default_factory=list)
     accusers: list[Account] = field(default_factory=list)
@@ -34,8 +33,6 @@ class PenaltyWatch:
 
     def apply(self, event: Event, penalty: Penalty | None) -> list[Finding]:
         """Take in the next event; return what the transaction before it left unexplained."""
-        if not self.enabled:
-            return []
         left = self.finish() if event.position.transaction_hash != self.transaction else []
         self.transaction = event.position.transaction_hash
         if isinstance(event, NodePenalised) and penalty is not None:

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from soterone.audit.claims import ClaimReplay
 from soterone.audit.draws import check_draw
 from soterone.audit.lifecycles import LifecycleReplay, Windows
-from soterone.audit.quorum import QuorumReplay, check_seed
+from soterone.audit.panels import PanelReplay, check_seed
+from soterone.audit.quorum import QuorumReplay
 from soterone.audit.registry import RegistryReplay
 from soterone.audit.report import Finding
 from soterone.audit.scores import ScoreReplay
@@ -46,8 +48,8 @@ class Replay:
         registry = RegistryReplay()
         quorum = None
         if periods.quorum_epoch is not None:
-            quorum = QuorumReplay(registry, periods.quorum_epoch)
-            quorum.penalties.enabled = True
+            panels = PanelReplay(registry)
+            quorum = QuorumReplay(panels, ClaimReplay(panels), periods.quorum_epoch)
         windows = Windows(periods.feedback, periods.silent_settle)
         scores = ScoreReplay(ReputationBook(periods.epoch, periods.week))
         return cls(registry, LifecycleReplay(registry, windows), scores, quorum)
@@ -67,12 +69,12 @@ class Replay:
         self.lifecycles.finish()
         self.scores.finish()
         if self.quorum:
-            self.quorum.finish()
+            self.quorum.claims.finish()
 
     def seed_blocks(self) -> set[int]:
         """The heights of the blocks whose hashes drew successors and panels."""
         drawn = {one.event.seed_block for one in self.lifecycles.replacements}
-        return drawn | {one.seed_block for one in self.quorum.seeds} if self.quorum else drawn
+        return drawn | {one.seed_block for one in self.quorum.panels.seeds} if self.quorum else drawn
 
     def check_draws(self, blocks: Mapping[int, Block]) -> Iterator[Finding]:
         """Repeat every draw of a successor; `blocks` holds the seed blocks that there are."""
@@ -81,7 +83,7 @@ class Replay:
 
     def check_seeds(self, blocks: Mapping[int, Block]) -> Iterator[Finding]:
         """Compare the seeds of the detectors' panels with their blocks."""
-        for one in self.quorum.seeds if self.quorum else ():
+        for one in self.quorum.panels.seeds if self.quorum else ():
             yield from check_seed(one, {number: block.hash for number, block in blocks.items()})
 
     def words(self) -> tuple[Word, ...]:

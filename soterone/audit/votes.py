@@ -5,7 +5,8 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from soterone.audit.quorum import Commitment, QuorumReplay
+from soterone.audit.panels import Commitment
+from soterone.audit.quorum import QuorumReplay
 from soterone.audit.report import Finding
 from soterone.chain.events import ClaimReversed, ClaimUpheld, Event, ProfileMeasured
 from soterone.crypto.messages import Domain, Message, Reversal, SignatureError, Vote, recover
@@ -25,7 +26,8 @@ def check_uphold(
             continue
         measured = ballot[3] if event.claim.accusation.kind is Kind.PROFILE else [(0, 0, 0)] * len(ballot[1])
         votes = iter(measured)
-        panel, commitment = quorum.panel_of(event.claim), quorum.commitments.get(event.claim_id)
+        panel = quorum.panels.panel_on(event.claim.accusation)
+        commitment = quorum.panels.commitments.get(event.claim_id)
         messages = [
             Vote(*(*accusation, hash_bytes(entry), *next(votes))) if ballot[0] >> place & 1 else None
             for place, entry in enumerate(ballot[1])
@@ -41,16 +43,17 @@ def check_reverse(
     """Check the calldata of `reverse` against the reversal that it brought."""
     claim_id, _, ballot = arguments
     for event in events:
-        file = quorum.claims.get(claim_id)
+        file = quorum.claims.claims.get(claim_id)
         if not isinstance(event, ClaimReversed) or file is None:
             continue
-        panel, commitment = quorum.appeal_panel_of(claim_id, file), quorum.commitments.get(event.commitment)
+        panel = quorum.panels.panel_on_appeal(claim_id, file.claim.accusation, file.epoch)
+        commitment = quorum.panels.commitments.get(event.commitment)
         messages = [
             Reversal(hash_bytes(claim_id), file.epoch, hash_bytes(entry)) if ballot[0] >> place & 1 else None
             for place, entry in enumerate(ballot[1])
         ]
         problems = list(_problems(messages, ballot, panel, commitment, domain))
-        opened = quorum.epochs.get(file.epoch)
+        opened = quorum.panels.epochs.get(file.epoch)
         if opened and ballot[0].bit_count() < opened.terms.threshold:
             problems.append(f"has {ballot[0].bit_count()} votes, {opened.terms.threshold} are needed")
         for problem in problems:

@@ -10,6 +10,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from soterone.audit.lifecycles import Lifecycle, LifecycleReplay
+from soterone.audit.panels import OpenEpoch
 from soterone.audit.quorum import QuorumReplay
 from soterone.audit.registry import RegistryReplay
 from soterone.audit.report import Subject
@@ -80,17 +81,19 @@ def words_of_scores(scores: ScoreReplay) -> Iterator[Word]:
 
 def words_of_quorum(quorum: QuorumReplay) -> Iterator[Word]:
     """The slot of every epoch, commitment, claim and docket that changed."""
-    for epoch in sorted(quorum.touched_epochs):
-        opened = quorum.epochs[epoch]
+    for epoch in sorted(quorum.panels.touched_epochs):
+        opened = quorum.panels.epochs[epoch]
         value = opened.seed or opened.seed_block
         bits = int(opened.roster, 16) | value << 160 | (opened.seed > 0) << 240 | opened.rotated << 248
         yield Word("DetectorQuorum", _place(epoch.to_bytes(32), EPOCHS), (bits,), f"epoch {epoch}", None)
-    for entry in sorted(quorum.touched_entries & quorum.commitments.keys()):
+    touched = quorum.panels.touched_votes | quorum.claims.touched
+    for entry in sorted(touched & quorum.panels.commitments.keys()):
         place = _place(hash_bytes(entry), ENTRIES)
-        node = quorum.claims[entry].claim.accusation.node if entry in quorum.claims else None
+        file = quorum.claims.claims.get(entry)
+        node = file.claim.accusation.node if file else None
         yield Word("DetectorQuorum", place, (entry_word(quorum, entry),), f"claim or votes {entry}", node)
-    for node in sorted(quorum.touched_dockets):
-        docket = quorum.dockets[node]
+    for node in sorted(quorum.claims.touched_dockets):
+        docket = quorum.claims.dockets[node]
         bits = docket.epoch | docket.suspended_until << 64 | docket.suspensions << 128
         word = bits | docket.kinds << 160 | 1 << 168
         place = _place(_account_key(node), DOCKETS)
@@ -146,10 +149,10 @@ def standing_word(standing: Standing) -> int:
 
 def entry_word(quorum: QuorumReplay, entry: Hash32) -> int:
     """commitment208 status8 epoch40, from the low bits up: the terms of votes on record, the hash of a claim."""
-    file, votes = quorum.claims.get(entry), quorum.commitments[entry]
+    file, votes = quorum.claims.claims.get(entry), quorum.panels.commitments[entry]
     if file:
         return claim_commitment(file.claim) | int(file.status) << 208 | file.epoch << 216
-    terms = quorum.epochs[votes.epoch].terms
+    terms = quorum.panels.epochs[votes.epoch].terms
     return terms_word(terms) | int(ClaimStatus.COMMITTED) << 208 | votes.epoch << 216
 
 
@@ -164,9 +167,8 @@ def terms_word(terms: Terms) -> int:
     return terms.panel_size | terms.threshold << 8 | windows | terms.severities << 48
 
 
-def roster_code(quorum: QuorumReplay, epoch: int) -> bytes:
+def roster_code(opened: OpenEpoch) -> bytes:
     """The code that holds an epoch's terms and seats: STOP, the terms, then node and operator of each seat."""
-    opened = quorum.epochs[epoch]
     seats = b"".join(_account_key(one.detector) + _account_key(one.operator) for one in opened.seats)
     return b"\0" + terms_word(opened.terms).to_bytes(32) + seats
 

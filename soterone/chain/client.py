@@ -4,7 +4,7 @@ It signs nothing. Every answer is of the latest block; where a `block_number` ma
 block, which nodes without an archive keep for some 128 blocks (RpcError when they do not).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 
 from soterone.chain.bloom import bloom_of, may_hold
 from soterone.chain.calls import Call
-from soterone.chain.codec import decode_result, encode_call
+from soterone.chain.codec import decode_result, encode_call, event_codecs
 from soterone.chain.errors import (
     ContractMissingError,
     OmittedLogsError,
@@ -210,9 +210,12 @@ class ChainClient:
         for the node. A reorganisation meanwhile may mix branches: compare block hashes afterwards."""
         return self.decoded(await self.logs_between(first, last))
 
-    async def logs_between(self, first: int, last: int) -> list[RawLog]:
-        """`events_between`, as the node gives them."""
+    async def logs_between(self, first: int, last: int, kinds: Collection[type[Event]] = ()) -> list[RawLog]:
+        """`events_between`, as the node gives them; only those of some kinds, when any are named."""
         span = self._filter(fromBlock=hex(first), toBlock=hex(last))
+        if kinds:
+            names = {kind.__name__ for kind in kinds}
+            span["topics"] = [[topic for topic, codec in event_codecs().items() if codec.name in names]]
         logs: list[RawLog] = await self.rpc.call("eth_getLogs", span)
         return logs
 

@@ -9,9 +9,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from soterone.audit.asking import Known, Told, ask, what_is_known
 from soterone.audit.auditor import Audit, Request, run_audit
 from soterone.audit.checkpoint import load, own_key, public_key_of, save
-from soterone.audit.comparison import Told, ask
 from soterone.audit.page import as_html
 from soterone.audit.report import Report, Scope
 from soterone.audit.text import as_document, as_lines
@@ -80,7 +80,7 @@ def audit(
         scope=_scope(query, node, everything),
         pinned=_parsed(hash32, block_hash, "--block-hash") if block_hash else None,
         sources=sources,
-        told=_told(coordinator, ca_file, places.rpc) if coordinator else None,
+        told=_told(coordinator, ca_file, places) if coordinator else None,
     )
     report = _audited(places, request, checkpoint, frozenset(trust_checkpoint or ())).report
     if html:
@@ -132,31 +132,37 @@ async def _connected(stack: AsyncExitStack, rpc: str, contracts: Contracts) -> C
 async def _contracts(places: Places) -> Contracts:
     if places.deployment:
         return Contracts.of(Deployment.load(places.deployment))
-    chain_id = await _number(places.rpc, "eth_chainId")
+    chain_id = await _chain_id(places.rpc)
     return Contracts.of(Deployment.load(Path("deployments") / f"{chain_id}.json"))
 
 
-async def _number(rpc_url: str, method: str) -> int:
+async def _known(places: Places) -> Known:
+    contracts = await _contracts(places)
+    async with await ChainClient.connect(places.rpc, contracts, timeout_seconds=_TIMEOUT_SECONDS) as chain:
+        return await what_is_known(chain)
+
+
+async def _chain_id(rpc_url: str) -> int:
     rpc = JsonRpc(rpc_url)
     try:
-        return int(await rpc.call(method), 16)
+        return int(await rpc.call("eth_chainId"), 16)
     finally:
         await rpc.close()
 
 
-def _told(coordinator: str, ca_file: Path | None, rpc_url: str) -> Told:
+def _told(coordinator: str, ca_file: Path | None, places: Places) -> Told:
     """Ask a coordinator, as the customer when `soter login` was at the same one."""
     try:
         network, token = Home.current().network, Home.current().token
     except ClientError:
         network, token = None, None
     with _chain_errors():
-        head_number = asyncio.run(_number(rpc_url, "eth_blockNumber"))
-    known = network is not None and network.coordinator.rstrip("/") == coordinator.rstrip("/")
-    transport = Transport(coordinator, ca_file or (network.ca_file if network and known else None))
-    transport.token = token if known else None
+        known = asyncio.run(_known(places))
+    own = network is not None and network.coordinator.rstrip("/") == coordinator.rstrip("/")
+    transport = Transport(coordinator, ca_file or (network.ca_file if network and own else None))
+    transport.token = token if own else None
     try:
-        return ask(transport, head_number)
+        return ask(transport, known)
     finally:
         transport.close()
 

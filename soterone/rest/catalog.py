@@ -1,12 +1,14 @@
 """The catalog: `GET /v1/catalog/datasets` and `GET /v1/catalog/nodes`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
 from pydantic import Field
 
+from soterone.chain.claim_history import StandingClaim
 from soterone.chain.reputation_history import Step
 from soterone.chain.standing import Standing
+from soterone.domain.detection import Accusation, ClaimStatus
 from soterone.domain.ids import Account
 from soterone.domain.metadata import DatasetMetadata
 from soterone.rest.base import AccountText, Body
@@ -74,6 +76,16 @@ class NodeList(Body):
     next: str | None = None
 
 
+ClaimStatusName = Literal["upheld", "appealed", "reversed", "final"]
+
+_CLAIM_STATUSES: Mapping[ClaimStatus, ClaimStatusName] = {
+    ClaimStatus.UPHELD: "upheld",
+    ClaimStatus.APPEALED: "appealed",
+    ClaimStatus.REVERSED: "reversed",
+    ClaimStatus.FINAL: "final",
+}
+
+
 class ClaimView(Body):
     """A claim that detectors upheld, as the chain has it. `kind`: 1 liveness, 2 profile, 3 snapshot, 4 version, 5
     dataset, 6 duty. `epoch` is the quorum's, in which it was voted on; an appeal is voted on in `appeal_epoch`.
@@ -92,13 +104,33 @@ class ClaimView(Body):
     signers: int
     added: int
     ledger_epoch: int
-    status: Literal["upheld", "appealed", "reversed", "final"]
+    status: ClaimStatusName
     appeal_epoch: int | None = None
     measured_cpu_cores: int | None = None
     measured_memory_bytes: int | None = None
     measured_speed: int | None = None
     block: int
     tx: str
+
+    @classmethod
+    def of(cls, standing: StandingClaim) -> Self:
+        """Return what is shown of a claim."""
+        claim, measured, position = standing.claim, standing.measured, standing.position
+        accusation = {name: getattr(claim.accusation, name) for name in Accusation.__slots__}
+        return cls(
+            claim_id=standing.claim_id,
+            **accusation,
+            signers=claim.signers,
+            added=claim.added,
+            ledger_epoch=claim.ledger_epoch,
+            status=_CLAIM_STATUSES[standing.status],
+            appeal_epoch=standing.appeal_epoch,
+            measured_cpu_cores=measured.cores if measured else None,
+            measured_memory_bytes=measured.memory_bytes if measured else None,
+            measured_speed=measured.speed if measured else None,
+            block=position.block_number,
+            tx=position.transaction_hash,
+        )
 
 
 class ClaimList(Body):

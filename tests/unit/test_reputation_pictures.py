@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from scripts.bench.reputation_attackers import ATTACKERS, UNSEEN
-from scripts.bench.reputation_lives import defamations
+from scripts.bench.reputation_lives import defamations, setbacks
 from scripts.bench.reputation_market import Conditions
 from scripts.reputation_pictures import FIGURES, FOLDER, draw
+from soterone.domain.reputation import Severity
 
 PAGE = FOLDER.parent / "reputation.md"
 
@@ -54,3 +55,13 @@ def test_the_tables_of_the_page_hold_the_figures(figures: dict[str, Any]) -> Non
     for one in figures["defamations"]:
         row = f"| {one['slanderers']} | {one['score']:.2f} | {one['undisturbed']:.2f} | {one['queries']} |"
         assert row in page
+
+
+def test_the_table_of_claims_is_what_the_formula_gives() -> None:
+    page = PAGE.read_text()
+    for one in setbacks():
+        suspended = ", and suspended" if one.severity is Severity.CRITICAL else ""
+        assert (
+            f"| {int(one.severity)}{suspended} | {one.score:.2f} | {one.after_30_days:.2f}, {one.after_90_days:.2f} "
+            f"| day {one.overtaken_on_day} |" in page
+        )

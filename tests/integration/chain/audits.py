@@ -5,6 +5,7 @@ from typing import Any
 
 from nodes import dispatched, domain, mined, soon
 
+from soterone.audit.asking import Told
 from soterone.audit.auditor import Request, run_audit
 from soterone.audit.report import Report
 from soterone.chain.calls import CallBuilder
@@ -12,10 +13,15 @@ from soterone.chain.client import ChainClient
 from soterone.chain.codec import event_codecs
 from soterone.chain.json_rpc import JsonRpc
 from soterone.chain.openings import result_hash
+from soterone.chain.reputation_history import read_history
+from soterone.chain.standing import read_standing
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import Feedback, sign
 from soterone.domain.failures import FailureReason
-from soterone.domain.ids import QueryId, hash_bytes
+from soterone.domain.ids import Account, QueryId, hash_bytes
+from soterone.domain.roles import unpack_version
+from soterone.rest.catalog import NodeEntry, ReputationStep, ReputationView, UsageStatistics
+from soterone.rest.network import NetworkDescription
 
 SHARES = (b"\x01" * 32, b"\x02" * 32, b"\x03" * 32)
 Lie = Callable[[Any], Any]
@@ -50,6 +56,12 @@ async def finished_query(chain: ChainClient, relay: Signer, signers: list[Signer
 def complaints(report: Report) -> str:
     """Every contradiction of a report, a line each."""
     return "\n".join(sentence for check in report.checks for sentence in check.contradictions)
+
+
+def complaints_of(report: Report, name: str) -> str:
+    """The contradictions that one check found, a line each."""
+    (check,) = [one for one in report.checks if one.name == name]
+    return "\n".join(check.contradictions)
 
 
 class LyingRpc(JsonRpc):
@@ -90,3 +102,47 @@ def changed_logs(event: str, change: Callable[[dict[str, Any]], dict[str, Any] |
         return [log for log in said if log is not None]
 
     return {"eth_getLogs": told}
+
+
+def network(chain: ChainClient, **changes: object) -> NetworkDescription:
+    contracts = chain.contracts
+    described = NetworkDescription(
+        version="0.1.0",
+        chain_id=contracts.chain_id,
+        start_block=contracts.start_block,
+        contracts=dict(contracts.addresses),
+        enrolment_address="",
+        agents_address="",
+        ca_pem="",
+        heartbeat_interval_seconds=2,
+        heartbeat_patience=3,
+    )
+    return described.model_copy(update=changes)
+
+
+async def complaints_about(chain: ChainClient, told: Told) -> str:
+    report = (await run_audit(chain, Request(told=told))).report
+    found = complaints_of(report, "the coordinator tells what the chain says").splitlines()
+    return "\n".join(one for one in found if "does not show node" not in one)
+
+
+async def standing_told(chain: ChainClient, node: Account) -> tuple[NodeEntry, ReputationView]:
+    """What an honest coordinator tells of a node."""
+    known, standing = await chain.node_of(node), await read_standing(chain, node)
+    history = [ReputationStep.of(step) for step in await read_history(chain, node, 100)]
+    entry = NodeEntry(
+        account=node,
+        operator=known.operator,
+        name="",
+        roles=int(known.roles),
+        version=unpack_version(known.version),
+        online=True,
+        cpu_cores=1,
+        memory_bytes=1,
+        verified_cpu_cores=1,
+        verified_memory_bytes=1,
+        engines=(),
+        score=standing.score / 1e9,
+        statistics=UsageStatistics(),
+    )
+    return entry, ReputationView.of(node, standing, history)

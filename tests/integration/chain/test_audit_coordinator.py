@@ -2,20 +2,15 @@
 
 import pytest
 import pytest_asyncio
-from audits import SHARES, small_history
+from audits import SHARES, complaints_about, network, small_history, standing_told
 from fixtures.chain import Anvil
 
+from soterone.audit.asking import Told
 from soterone.audit.auditor import Request, run_audit
-from soterone.audit.comparison import Told
 from soterone.chain.client import ChainClient
 from soterone.chain.openings import result_hash
-from soterone.chain.reputation_history import read_history
-from soterone.chain.standing import read_standing
 from soterone.crypto.accounts import Signer
-from soterone.domain.ids import Account, QueryId
-from soterone.domain.roles import unpack_version
-from soterone.rest.catalog import NodeEntry, ReputationStep, ReputationView, UsageStatistics
-from soterone.rest.network import NetworkDescription
+from soterone.domain.ids import QueryId
 from soterone.rest.queries import ParticipantView, QueryView
 
 
@@ -44,28 +39,6 @@ def honest(chain: ChainClient, query: QueryId, signers: list[Signer]) -> QueryVi
     )
 
 
-def network(chain: ChainClient, **changes: object) -> NetworkDescription:
-    contracts = chain.contracts
-    described = NetworkDescription(
-        version="0.1.0",
-        chain_id=contracts.chain_id,
-        start_block=contracts.start_block,
-        contracts=dict(contracts.addresses),
-        enrolment_address="",
-        agents_address="",
-        ca_pem="",
-        heartbeat_interval_seconds=2,
-        heartbeat_patience=3,
-    )
-    return described.model_copy(update=changes)
-
-
-async def complaints_about(chain: ChainClient, told: Told) -> str:
-    report = (await run_audit(chain, Request(told=told))).report
-    (check,) = [one for one in report.checks if "coordinator" in one.name]
-    return "\n".join(one for one in check.contradictions if "does not show node" not in one)
-
-
 async def test_truth_agrees(own_chain: ChainClient, query: QueryId, signers: list[Signer]) -> None:
     told = Told(0, network(own_chain), (), (), (honest(own_chain, query, signers),))
     assert await complaints_about(own_chain, told) == ""
@@ -88,28 +61,6 @@ async def test_a_false_word_about_a_query_is_named(
 ) -> None:
     view = honest(own_chain, query, signers).model_copy(update=change)
     assert complaint in await complaints_about(own_chain, Told(0, network(own_chain), (), (), (view,)))
-
-
-async def standing_told(chain: ChainClient, node: Account) -> tuple[NodeEntry, ReputationView]:
-    """What an honest coordinator tells of a node."""
-    known, standing = await chain.node_of(node), await read_standing(chain, node)
-    history = [ReputationStep.of(step) for step in await read_history(chain, node, 100)]
-    entry = NodeEntry(
-        account=node,
-        operator=known.operator,
-        name="",
-        roles=int(known.roles),
-        version=unpack_version(known.version),
-        online=True,
-        cpu_cores=1,
-        memory_bytes=1,
-        verified_cpu_cores=1,
-        verified_memory_bytes=1,
-        engines=(),
-        score=standing.score / 1e9,
-        statistics=UsageStatistics(),
-    )
-    return entry, ReputationView.of(node, standing, history)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +93,18 @@ async def test_a_false_word_about_a_standing_is_named(
     found = await complaints_about(own_chain, told)
     assert complaint in found
     assert bool(found) == bool(lie)
+
+
+async def test_a_node_that_the_chain_does_not_know_is_named(
+    own_chain: ChainClient, own_anvil: Anvil, query: QueryId, signers: list[Signer]
+) -> None:
+    own_anvil.rpc("anvil_mine", "0x40")
+    entry, view = await standing_told(own_chain, signers[3].account)
+    invented = Signer.new().account
+    nodes = (entry, entry.model_copy(update={"account": invented}))
+    views = (view, view.model_copy(update={"account": invented, "history": []}))
+    told = Told((await own_chain.head()).number, network(own_chain), nodes, views, ())
+    assert f"shows node {invented}, which is not active on chain" in await complaints_about(own_chain, told)
 
 
 async def test_another_network_and_nodes_kept_back_are_named(

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from audits import audit_through, changed_logs, complaints, finished_query
+from audits import LyingRpc, audit_through, changed_logs, complaints, complaints_of, finished_query
 from fixtures.chain import Anvil
 from nodes import dispatched, domain, mined, registering, soon
 
-from soterone.audit.auditor import audit
+from soterone.audit.auditor import Request, audit, run_audit
+from soterone.audit.headers import hash_of
 from soterone.chain.calls import CallBuilder
 from soterone.chain.client import ChainClient
 from soterone.chain.openings import Opening
@@ -82,6 +83,47 @@ async def test_an_honest_draw_repeats(
     (draws,) = [check for check in report.checks if check.name == "draws repeat from their seeds"]
     assert draws.examined == 1
     assert draws.note == "nobody but this RPC confirms the blocks that seeded them"
+
+
+async def test_a_pinned_block_confirms_the_seed_by_its_ancestors(
+    own_chain: ChainClient, coordinator_signer: Signer, signers: list[Signer], loss: Loss, own_anvil: Anvil
+) -> None:
+    await announce(own_chain, coordinator_signer, signers[1], loss, await drawn(own_chain, loss))
+    own_anvil.rpc("anvil_mine", hex(207))
+    pinned = Request(pinned=(await own_chain.head()).hash)
+    report = (await run_audit(own_chain, pinned)).report
+    assert report.ok, complaints(report)
+    (draws,) = [check for check in report.checks if check.name == "draws repeat from their seeds"]
+    assert draws.note == ""
+
+    def another_seed(block: dict[str, Any]) -> dict[str, Any]:
+        if int(block["number"], 16) != loss.seed_block:
+            return block
+        forged = {**block, "extraData": "0x77"}
+        return {**forged, "hash": hash_of(forged)}
+
+    lie = {"eth_getBlockByNumber": another_seed}
+    found = complaints(await audit_through(lie, own_chain, pinned))
+    assert f"block {loss.seed_block} is shown as " in found
+    assert "is shown as" not in complaints(await audit_through(lie, own_chain))
+
+
+async def test_a_second_rpc_confirms_the_seed_or_is_named(
+    own_chain: ChainClient, coordinator_signer: Signer, signers: list[Signer], loss: Loss
+) -> None:
+    await announce(own_chain, coordinator_signer, signers[1], loss, await drawn(own_chain, loss))
+
+    def another_seed(block: dict[str, Any]) -> dict[str, Any]:
+        return {**block, "hash": f"0x{'7' * 64}"} if int(block["number"], 16) == loss.seed_block else block
+
+    name = "draws repeat from their seeds"
+    for lies, complaint in (({}, ""), ({"eth_getBlockByNumber": another_seed}, f"says 0x{'7' * 64}")):
+        async with ChainClient(LyingRpc(own_chain.rpc.endpoint, lies), own_chain.contracts) as second:
+            report = (await run_audit(own_chain, Request(second=second))).report
+        found = complaints_of(report, name)
+        assert complaint in found
+        assert bool(found) == bool(complaint)
+        assert [one.note for one in report.checks if one.name == name] == [""]
 
 
 async def test_a_successor_that_the_seed_does_not_draw_is_caught(

@@ -7,15 +7,25 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from audits import Lie, audit_through, changed_logs, complaints
+from audits import (
+    Lie,
+    audit_through,
+    changed_logs,
+    complaints,
+    complaints_about,
+    network,
+    standing_told,
+)
 from eth_utils import keccak
 from fixtures.chain import Anvil, deploy_contracts
 from fixtures.court import GOVERNOR, PAYER, Court, hashes
 
+from soterone.audit.asking import Told
 from soterone.audit.auditor import Request, audit, run_audit
 from soterone.audit.trail import TRAIL_BLOCKS
 from soterone.chain.ballots import Ballot
 from soterone.chain.calls import Call, CallBuilder
+from soterone.chain.claim_history import claims_of, measured_by
 from soterone.chain.client import ChainClient
 from soterone.chain.codec import encode_call
 from soterone.chain.deployment import DEVNET
@@ -27,6 +37,7 @@ from soterone.domain.detection import Kind
 from soterone.domain.ids import Account, hash_bytes
 from soterone.domain.reputation import Severity
 from soterone.domain.roles import Role
+from soterone.rest.catalog import ClaimView, NodeEntry, ReputationView
 
 SMALL = replace(DEVNET, governor=GOVERNOR.account, detector_epoch_seconds=3600, severities=0x03333330)
 
@@ -145,6 +156,82 @@ async def test_lies_about_detectors_are_caught(
     assert complaint in complaints(await audit_through(lie, chain))
 
 
+async def told_of(
+    chain: ChainClient, node: Account, cores: int
+) -> tuple[NodeEntry, ReputationView, tuple[ClaimView, ...]]:
+    """What an honest coordinator tells of a node that declares so many cores."""
+    entry, view = await standing_told(chain, node)
+    head = await chain.head()
+    events = await chain.events_about([node], chain.contracts.start_block, head.number)
+    blocks = await chain.blocks([one.position.block_number for one in events])
+    claims = claims_of(events, {block.number: block.timestamp for block in blocks if block})
+    entry = entry.model_copy(update={"cpu_cores": cores, "memory_bytes": 2**40})
+    measured = measured_by(claims)
+    verified = {
+        "verified_cpu_cores": measured.measurement.cores if measured else cores,
+        "verified_memory_bytes": measured.measurement.memory_bytes if measured else 2**40,
+        "measured_in": measured.claim_id if measured else None,
+    }
+    return entry.model_copy(update=verified), view, tuple(ClaimView.of(one) for one in reversed(claims))
+
+
+@pytest.mark.parametrize(
+    ("entry_lie", "claim_lie", "complaint"),
+    [
+        ({}, {}, ""),
+        ({"verified_cpu_cores": 16}, {}, "says verified capacity (cores, bytes, by claim) (16, "),
+        ({"measured_in": None}, {}, "None), the chain gives (2, 4294967296, '0x"),
+        ({}, {"status": "reversed"}, "the coordinator says status reversed, the chain gives final"),
+        ({}, {"added": 7}, "the coordinator says added 7, the chain gives 8000000000"),
+        ({}, {"measured_cpu_cores": 16}, "the coordinator says measured_cpu_cores 16, the chain gives 2"),
+        ({}, {"signers": 0}, "the coordinator says signers 0, the chain gives 3"),
+        ({}, {"claim_id": f"0x{'9' * 64}"}, "the coordinator shows it, the chain has no such claim"),
+        ({}, {"claim_id": f"0x{'9' * 64}"}, "the coordinator keeps back claim 0x"),
+        ({}, None, "the coordinator keeps back claim 0x"),
+    ],
+    ids=[
+        "truth", "capacity", "measured in", "status", "added", "measured", "signers", "invented", "replaced", "silence",
+    ],
+)  # fmt: skip
+async def test_a_false_word_about_a_claim_or_a_measurement_is_named(
+    chain: ChainClient,
+    city: City,
+    entry_lie: dict[str, object],
+    claim_lie: dict[str, object] | None,
+    complaint: str,
+) -> None:
+    city.anvil.rpc("anvil_mine", "0x40")
+    head = await chain.head()
+    entry, view, claims = await told_of(chain, city.condemned, 16)
+    shown = () if claim_lie is None else tuple(one.model_copy(update=claim_lie) for one in claims)
+    *_, cleared = await told_of(chain, city.cleared, 16)
+    told = Told(
+        head.number,
+        network(chain),
+        (entry.model_copy(update=entry_lie),),
+        (view,),
+        (),
+        {city.condemned: shown, city.cleared: cleared},
+    )
+    found = await complaints_about(chain, told)
+    assert complaint in found
+    assert bool(found) == bool(complaint)
+
+
+async def test_a_coordinator_may_be_some_blocks_behind(chain: ChainClient, city: City) -> None:
+    """What it told before the last blocks is believed: the claim was upheld, and is final since."""
+    entry, view, claims = await told_of(chain, city.condemned, 16)
+    (claim,) = claims
+    head = await chain.head()
+    earlier = tuple(one.model_copy(update={"status": "upheld"}) for one in claims)
+    *_, cleared = await told_of(chain, city.cleared, 16)
+    told = Told(
+        claim.block, network(chain), (entry,), (view,), (), {city.condemned: earlier, city.cleared: cleared}
+    )
+    assert await complaints_about(chain, told) == ""
+    assert "says status upheld" in await complaints_about(chain, replace(told, asked_at=head.number))
+
+
 async def test_a_penalty_that_no_panel_imposed_is_caught(chain: ChainClient, city: City) -> None:
     """The governor may give somebody the key to the ledger; who uses it does not go unseen."""
     snapshot = city.anvil.rpc("evm_snapshot")
@@ -183,6 +270,13 @@ async def test_votes_are_judged_by_what_stood_when_they_were_cast_also_behind_a_
         first = await run_audit(chain, Request())
         assert first.checkpoint is not None, complaints(first.report)
         await court.next_epoch_begins()
-        await court.send(await court.upholding(accusation, committed, votes, panel), ClaimUpheld)
-        report = (await run_audit(chain, Request(checkpoint=first.checkpoint))).report
-        assert report.ok, complaints(report)
+        upheld = await court.send(await court.upholding(accusation, committed, votes, panel), ClaimUpheld)
+        silent = {"eth_getLogs": lambda logs: []}
+        before = first.checkpoint.model_copy(deep=True)
+        kept_back = await audit_through(silent, chain, Request(checkpoint=before))
+        assert f"for claim or votes {upheld.claim_id}, its events give" in complaints(kept_back)
+        second = await run_audit(chain, Request(checkpoint=first.checkpoint))
+        assert second.report.ok, complaints(second.report)
+        await court.send(await court.appealing(upheld.claim_id, upheld.claim, accused), ClaimAppealed)
+        kept_back = await audit_through(silent, chain, Request(checkpoint=second.checkpoint))
+        assert f"for claim or votes {upheld.claim_id}, its events give" in complaints(kept_back)

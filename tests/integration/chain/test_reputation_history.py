@@ -11,7 +11,7 @@ from fixtures.chain import Anvil
 from nodes import dispatched, domain, mined, registration, soon
 from sending import grant
 
-from coordinator.chain.handler import log_of
+from coordinator.chain.log_rows import log_of
 from coordinator.database import Database
 from coordinator.reputation import history_page
 from soterone.audit.auditor import audit

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fixtures.live_coordinator import LiveCoordinator
 
-from coordinator.chain.handler import log_of
+from coordinator.chain.log_rows import log_of
 from soterone.chain.events import ClaimAppealed, ClaimUpheld, LogPosition, NodeSuspended, ProfileMeasured
 from soterone.cli.catalog import _claim_row
 from soterone.client.customer import Customer

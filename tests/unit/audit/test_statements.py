@@ -2,15 +2,17 @@
 
 from dataclasses import astuple, replace
 
-from soterone.audit.lifecycles import LifecycleReplay, Windows
+import pytest
+
+from soterone.audit.lifecycles import Lifecycle, LifecycleReplay, Windows
 from soterone.audit.registry import RegistryReplay
 from soterone.audit.statements import StatementReader
 from soterone.audit.transactions import Transaction
 from soterone.audit.visits import Replayed
 from soterone.chain.codec import encode_call
-from soterone.chain.events import Event, LogPosition, MPCUpdated, NodeRegistered, QueryCompleted
-from soterone.chain.openings import result_hash
-from soterone.chain.records import Contracts
+from soterone.chain.events import Event, LogPosition, MPCUpdated, NodeRegistered, QueryCompleted, QuerySettled
+from soterone.chain.openings import Opening, Roster, Terms, result_hash
+from soterone.chain.records import Contracts, QueryStatus
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import Domain, Registration, sign
 from soterone.domain.ids import Account, Hash32, QueryId, hash32
@@ -21,13 +23,17 @@ ADDRESSES = {
     name: Account(f"0x{place:040x}") for place, name in enumerate(("NodeRegistry", "QueryLedger"), 1)
 }
 SHARES = (b"\x01" * 32, b"\x02" * 32, bytes(32))
-NOW = 1_000_000
+NOW, SILENCE = 1_000_000, 600
 NODE = Signer.new()
 MESSAGE = Registration(NODE.account, NODE.account, 2, 256, b"\x05" * 32, b"\x06" * 32, 1, NOW + 60)
 REGISTERED = NodeRegistered(
     AT, NODE.account, NODE.account, 1, 2, 256, hash32(MESSAGE.tls_key_hash), hash32(MESSAGE.profile_hash)
 )
 SIGNATURE = sign(NODE, Domain(1, ADDRESSES["NodeRegistry"]), MESSAGE)
+
+
+def node(number: int) -> Account:
+    return Account(f"0x{number:040x}")
 
 
 def read(contract: str, data: bytes, *events: Event, time: int = NOW) -> StatementReader:
@@ -99,3 +105,21 @@ def test_what_another_contract_passed_on_is_counted() -> None:
     reader = read("Wallet", registering(), REGISTERED)
     assert (reader.read, reader.passed_on) == (0, 1)
     assert (read("NodeRegistry", b"\x01\x02\x03\x04", REGISTERED)).passed_on == 1
+
+
+@pytest.mark.parametrize("late", [0, -1], ids=["in time", "too early"])
+def test_what_is_settled_as_uncontested_waits_for_the_silence_to_last(late: int) -> None:
+    roster, terms = (
+        Roster(node(9), (node(1),), tuple(map(node, (2, 3, 4)))),
+        Terms(bytes(32), bytes(32), 1, 1, 1, 0),
+    )
+    opening = Opening(roster, terms).completed(result_hash(SHARES))
+    ended = Lifecycle(opening, NOW - 9, 1, NOW - SILENCE, status=QueryStatus.COMPLETED)
+    registry = RegistryReplay()
+    lifecycles = LifecycleReplay(registry, Windows(1, SILENCE), {QUERY: ended})
+    contracts = Contracts(1, 1, {**ADDRESSES, "ReputationLedger": node(77)}, {})
+    reader = StatementReader(Replayed(contracts, registry, lifecycles, None))
+    data = encode_call("ReputationLedger", "settleUncontested", bytes.fromhex(QUERY[2:]), opening.abi())
+    settled = QuerySettled(AT, QUERY, roster.participants, (100,) * 4)
+    reader.apply(Transaction(HASH, node(77), data, b""), [settled], NOW + late)
+    assert ("was settled as uncontested out of turn" in complaints(reader)) == bool(late)
