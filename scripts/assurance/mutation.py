@@ -76,7 +76,7 @@ def ask(folder: Path, numbered: list[Numbered]) -> dict[int, str]:
     for one in numbered:
         numbers.setdefault(Path(one.mutant.path).stem, []).append(one.number)
     trials.write(folder, numbers, {name: plan(name, suites) for name in numbers})
-    killed = {}
+    killed: dict[int, str] = {}
     for name, own in numbers.items():
         found = trials.run(folder, name)
         if 0 in found:
