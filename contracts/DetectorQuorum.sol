@@ -425,7 +425,7 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
     function _accusers(Claim calldata claim) private view returns (address[] memory accusers) {
         address[] memory detectors = _firstPanel(claim).detectors;
         accusers = new address[](PanelDraw.count(claim.signers));
-        uint256 next;
+        uint256 next = 0;
         for (uint256 i = 0; i < detectors.length; ++i) {
             if ((claim.signers >> i) & 1 != 0) accusers[next++] = detectors[i];
         }

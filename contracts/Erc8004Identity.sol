@@ -37,8 +37,8 @@ contract Erc8004Identity is IErc8004Identity, IERC721Errors, ERC165 {
 
     /// @inheritdoc IErc8004Identity
     function tokenURI(uint256 tokenId) external view returns (string memory) {
-        bytes memory file = abi.encodePacked(_description(tokenId, _nodeOf(tokenId)), _registration(tokenId));
-        return string.concat("data:application/json;base64,", Base64.encode(file));
+        string memory file = string.concat(_description(tokenId, _nodeOf(tokenId)), _registration(tokenId));
+        return string.concat("data:application/json;base64,", Base64.encode(bytes(file)));
     }
 
     /// @inheritdoc IErc8004Identity

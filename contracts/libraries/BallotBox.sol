@@ -46,7 +46,7 @@ library BallotBox {
             measurements.length != (measured ? total : 0)
         ) revert IDetectorQuorum.DetectorQuorumBadBallot();
         signers = new address[](total);
-        uint256 next;
+        uint256 next = 0;
         for (uint256 i = 0; mask != 0; ++i) {
             if (mask & 1 != 0) {
                 bytes calldata signature = signatures[next * SIGNATURE_BYTES:(next + 1) * SIGNATURE_BYTES];

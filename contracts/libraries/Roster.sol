@@ -125,7 +125,7 @@ library Roster {
         uint256 size
     ) internal pure returns (address[] memory nodes, address[] memory operators) {
         (nodes, operators) = (new address[](size), new address[](size));
-        uint256 next;
+        uint256 next = 0;
         for (uint256 seat = 0; next < size; ++seat) {
             if ((set >> seat) & 1 == 0) continue;
             (nodes[next], operators[next]) = (roster.nodeAt(seat), roster.operatorAt(seat));

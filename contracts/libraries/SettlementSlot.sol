@@ -62,7 +62,7 @@ library SettlementSlot {
     function unpack(
         uint256 settlement
     ) internal pure returns (uint64 settledAt, uint8[] memory observations, uint16 rated) {
-        uint256 count;
+        uint256 count = 0;
         if (settlement == 0) return (0, observations, 0);
         while (count < MAX_PARTICIPANTS && observationOf(settlement, count) != NOBODY) ++count;
         observations = new uint8[](count);

@@ -7,6 +7,7 @@ import {IDetectorQuorum} from "../interfaces/IDetectorQuorum.sol";
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {IReputationLedger} from "../interfaces/IReputationLedger.sol";
 import {QuorumFixture} from "./QuorumFixture.sol";
+import {Vm} from "./Suite.sol";
 
 /// @title Epochs, panels and claims as they should go, and who may govern them.
 contract DetectorQuorumTest is QuorumFixture {
@@ -84,6 +85,32 @@ contract DetectorQuorumTest is QuorumFixture {
         mine(1);
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumEpochSeeded.selector, epoch));
         quorum.seedEpoch(epoch);
+    }
+
+    function test_openingSeedingAndVotingAreAnnounced() public {
+        pass(HOUR);
+        uint64 epoch = present();
+        vm.recordLogs();
+        quorum.openEpoch();
+        mine(3);
+        quorum.seedEpoch(epoch);
+        (, bytes32[] memory hashes) = votesOn(accuse(LIVENESS, 2), FIVE);
+        bytes32 commitment = quorum.commitVotes(accused, hashes);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        (address roster, uint80 seed) = quorum.epochOf(epoch);
+        _assertLog(logs[0], IDetectorQuorum.EpochOpened.selector, bytes32(uint256(epoch)), abi.encode(roster, 102));
+        _assertLog(logs[1], IDetectorQuorum.PanelSeeded.selector, bytes32(uint256(epoch)), abi.encode(seed));
+        address[] memory panel = quorum.panelOf(accused, epoch);
+        bytes32[] memory leaves = new bytes32[](7);
+        for (uint256 i = 0; i < 5; ++i) leaves[i] = keccak256(abi.encode(panel[i], hashes[i]));
+        _assertLog(logs[2], IDetectorQuorum.VotesCommitted.selector, commitment, abi.encode(epoch, leaves));
+        assertEq(logs[2].topics[2], keccak256(abi.encode(accused, accused, uint32(1), epoch)), "subject");
+    }
+
+    function _assertLog(Vm.Log memory log, bytes32 selector, bytes32 first, bytes memory data) private pure {
+        assertEq(log.topics[0], selector, "event");
+        assertEq(log.topics[1], first, "first");
+        assertEq(keccak256(log.data), keccak256(data), "data");
     }
 
     function test_theSeedIsNotKnownAtTheOpening() public {
@@ -177,6 +204,21 @@ contract DetectorQuorumTest is QuorumFixture {
         }
         vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumBadTerms.selector, bad[0]));
         deployQuorum(registry, reputation, governor, DELAY, HOUR, bad[0]);
+    }
+
+    function test_termsAtTheirLimitsAreTaken() public {
+        IDetectorQuorum.Terms[2] memory given = [
+            IDetectorQuorum.Terms(7, 7, 24, 27, 0),
+            IDetectorQuorum.Terms(16, 9, 24, 27, 0x03333330)
+        ];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.recordLogs();
+            quorum = deployQuorum(registry, reputation, governor, DELAY, HOUR, given[i]);
+            Vm.Log[] memory logs = vm.getRecordedLogs();
+            assertEq(logs.length, 1, "announced");
+            assertEq(logs[0].topics[0], IDetectorQuorum.TermsChanged.selector, "the first terms");
+            assertEq(keccak256(logs[0].data), keccak256(abi.encode(given[i])), "as given");
+        }
     }
 
     function test_termsHoldFromTheNextEpoch() public {

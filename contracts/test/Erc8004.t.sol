@@ -96,6 +96,34 @@ contract Erc8004Test is ReputationFixture {
         assertBytes(bytes(_identity.tokenURI(agent)), bytes(expected));
     }
 
+    function test_registrationFileNamesNoOtherRole() public view {
+        string memory file = string.concat(
+            '{"type":"https://eips.ethereum.org/EIPS/eip-8004#registration-v1","name":"SoterOne node ',
+            Strings.toChecksumHexString(mpcs[0]),
+            '","description":"Serves federated learning as MPC node. No endpoint of it stands on chain.",',
+            '"image":"","services":[],"x402Support":false,"active":true,"registrations":[{"agentId":',
+            Strings.toString(uint160(mpcs[0]))
+        );
+        file = string.concat(
+            file,
+            ',"agentRegistry":"eip155:',
+            Strings.toString(block.chainid),
+            ":",
+            Strings.toChecksumHexString(address(_identity)),
+            '"}],"supportedTrust":["reputation"]}'
+        );
+        string memory expected = string.concat("data:application/json;base64,", Base64.encode(bytes(file)));
+        assertBytes(bytes(_identity.tokenURI(uint160(mpcs[0]))), bytes(expected));
+    }
+
+    function test_theHighestAccountIsAnAgentToo() public {
+        address last = address(type(uint160).max);
+        register(last, last, 1, 1);
+        assertEq(_identity.ownerOf(uint160(last)), last, "identity");
+        reputation.penalise(last, 1);
+        assertEq(_view.getClients(uint160(last)).length, 1, "reputation");
+    }
+
     function test_suspendedNodeIsInactiveButThere() public {
         string memory active = _identity.tokenURI(_agent);
         reputation.penalise(owners[1], 3);

@@ -226,6 +226,12 @@ contract FeedbackTest is ReputationFixture {
         vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerNoRatings.selector, queryId));
         vm.prank(customer);
         reputation.giveFeedback(feedback, opening, "");
+        (feedback.nodes, feedback.ratings) = (new address[](16), new uint8[](16));
+        vm.expectRevert(
+            abi.encodeWithSelector(IReputationLedger.ReputationLedgerNotParticipant.selector, queryId, address(0))
+        );
+        vm.prank(customer);
+        reputation.giveFeedback(feedback, opening, "");
         (feedback.nodes, feedback.ratings) = (new address[](17), new uint8[](17));
         vm.expectRevert(
             abi.encodeWithSelector(IReputationLedger.ReputationLedgerTooManyParticipants.selector, 17, 16)
@@ -253,6 +259,30 @@ contract FeedbackTest is ReputationFixture {
         rate(customer, ninth, last, mpcs[1], 100);
         assertTrue(reputation.credibilityOf(customer) > credibility, "a new week");
         assertEq(reputation.feedbacksThisWeek(customer), 1, "counts anew");
+    }
+
+    function test_aRatingThatCountsNothingIsStillAPercentage() public {
+        bytes32 queryId;
+        IQueryLedger.Opening memory opening;
+        for (uint256 i = 0; i < 9; ++i) {
+            (queryId, opening) = settled(customer, 100);
+            if (i < 8) rate(customer, queryId, opening, mpcs[0], 100);
+        }
+        assertEq(reputation.feedbacksThisWeek(customer), 8, "the ninth moves nothing");
+        IReputationLedger.Feedback memory feedback = IReputationLedger.Feedback(
+            queryId,
+            new address[](2),
+            new uint8[](2),
+            uint64(clock + DAY)
+        );
+        (feedback.nodes[0], feedback.nodes[1]) = (mpcs[0], mpcs[1]);
+        (feedback.ratings[0], feedback.ratings[1]) = (100, 101);
+        vm.expectRevert(abi.encodeWithSelector(RatingSheet.RatingSheetBadPercentage.selector, 101));
+        vm.prank(customer);
+        reputation.giveFeedback(feedback, opening, "");
+        feedback.ratings[1] = 100;
+        vm.prank(customer);
+        reputation.giveFeedback(feedback, opening, "");
     }
 
     function test_feedbackOnUncontestedAndFailedQueries() public {

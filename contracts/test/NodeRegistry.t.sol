@@ -6,6 +6,7 @@ import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {NodeRegistry} from "../NodeRegistry.sol";
 import {SplitPause} from "../access/SplitPause.sol";
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
+import {IReputationLedger} from "../interfaces/IReputationLedger.sol";
 import {Signatures} from "../libraries/Signatures.sol";
 import {NetworkFixture} from "./NetworkFixture.sol";
 import {BombWallet, KeyWallet} from "./Wallets.sol";
@@ -62,6 +63,7 @@ contract NodeRegistryTest is NetworkFixture {
     }
 
     function test_nodeMayRegisterItself() public {
+        assertEq(uint256(registry.nodeOf(node).status), uint256(INodeRegistry.NodeStatus.None), "never registered");
         vm.prank(node);
         registry.register(registration(node, node, OWNER, 1), "", "");
         assertEq(registry.operatorOf(node), node, "operator");
@@ -143,7 +145,10 @@ contract NodeRegistryTest is NetworkFixture {
         r.deadline = uint64(START - 1);
         vm.expectRevert(abi.encodeWithSelector(Signatures.SignatureExpired.selector, r.deadline));
         registry.register(r, "", "");
-        r.deadline = uint64(START + 30 days + 1);
+        r.deadline = uint64(START + 30 days);
+        expectInvalid(node);
+        registry.register(r, "", "");
+        r.deadline += 1;
         vm.expectRevert(abi.encodeWithSelector(Signatures.SignatureDeadlineTooFar.selector, r.deadline));
         registry.register(r, "", "");
         r.deadline = type(uint64).max;
@@ -222,6 +227,47 @@ contract NodeRegistryTest is NetworkFixture {
         u.node = operator;
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeRegistryNotRegistered.selector, operator));
         registry.update(u, "", r.tlsKeyHash, keccak256("profile"));
+    }
+
+    function test_updatesAreCheckedAsRegistrationsAre() public {
+        INodeRegistry.Registration memory r = registration(node, node, OWNER, 1);
+        register(r);
+        INodeRegistry.NodeUpdate memory u = updated(2);
+        u.roles = 8;
+        _expectUpdateRefused(u, r.tlsKeyHash, abi.encodeWithSelector(INodeRegistry.NodeRegistryBadRoles.selector, 8));
+        u = updated(2);
+        u.tlsKeyHash = 0;
+        bytes memory reason = abi.encodeWithSelector(INodeRegistry.NodeRegistryZeroTlsKeyHash.selector, node);
+        _expectUpdateRefused(u, r.tlsKeyHash, reason);
+        u = updated(2);
+        u.deadline = uint64(START - 1);
+        reason = abi.encodeWithSelector(Signatures.SignatureExpired.selector, u.deadline);
+        _expectUpdateRefused(u, r.tlsKeyHash, reason);
+    }
+
+    function _expectUpdateRefused(INodeRegistry.NodeUpdate memory u, bytes32 previousTls, bytes memory reason) private {
+        vm.expectRevert(reason);
+        vm.prank(node);
+        registry.update(u, "", previousTls, keccak256("profile"));
+    }
+
+    function test_anExpiredUnregistrationEndsNothing() public {
+        register(registration(node, node, OWNER, 1));
+        vm.expectRevert(abi.encodeWithSelector(Signatures.SignatureExpired.selector, uint64(START - 1)));
+        vm.prank(node);
+        registry.unregister(INodeRegistry.Unregistration(node, 1, uint64(START - 1)), "");
+    }
+
+    function test_theAdministratorNamesTheReputationLedger() public {
+        bytes32 role = registry.DEFAULT_ADMIN_ROLE();
+        vm.expectRevert(abi.encodeWithSelector(IAccessControl.AccessControlUnauthorizedAccount.selector, node, role));
+        vm.prank(node);
+        registry.setReputationLedger(IReputationLedger(address(0xabc)));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeRegistryZeroAddress.selector));
+        registry.setReputationLedger(IReputationLedger(address(0)));
+        vm.expectEmit(address(registry));
+        emit INodeRegistry.ReputationLedgerSet(address(0xabc));
+        registry.setReputationLedger(IReputationLedger(address(0xabc)));
     }
 
     function test_unregistrationByNodeOrOperatorOnly() public {
@@ -313,6 +359,14 @@ contract NodeRegistryTest is NetworkFixture {
         signedUpdate(updated(2), registration(node, node, OWNER, 1).tlsKeyHash);
         unregister(node, 1);
         assertEq(uint256(registry.nodeOf(node).status), uint256(INodeRegistry.NodeStatus.Gone), "gone");
+    }
+
+    function test_nobodyElsePauses() public {
+        bytes32 role = registry.PAUSER_ROLE();
+        vm.expectRevert(abi.encodeWithSelector(IAccessControl.AccessControlUnauthorizedAccount.selector, node, role));
+        vm.prank(node);
+        registry.pause();
+        assertTrue(!registry.paused(), "open");
     }
 
     function test_whoPausesCannotUnpause() public {

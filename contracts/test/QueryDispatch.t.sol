@@ -292,6 +292,24 @@ contract QueryDispatchTest is NetworkFixture {
         assertTrue(insider, "an operator");
     }
 
+    function test_membersAreInsidersWhoeverOperatesThem() public {
+        address[2] memory members = [owners[0], mpcs[0]];
+        for (uint256 i = 0; i < 2; ++i) {
+            unregister(members[i], 1);
+            register(registration(members[i], mpcs[5], i == 0 ? OWNER : MPC, 2));
+            IQueryLedger.QueryOrder memory order = newOrder(bytes32(i));
+            order.customer = members[i];
+            (, , bool insider, ) = ledger.stateOf(dispatch(order));
+            assertTrue(insider, "a member");
+        }
+    }
+
+    function test_theLongestTimersAreAccepted() public {
+        IQueryLedger.QueryOrder memory order = newOrder("a");
+        (order.maxRunSeconds, order.resultRetrySeconds, order.cleanupGraceSeconds) = (30 days, 7 days, 7 days);
+        assertStatus(dispatch(order), IQueryLedger.QueryStatus.Dispatched);
+    }
+
     function test_zeroCustomerIsRefused() public {
         IQueryLedger.QueryOrder memory order = newOrder("a");
         order.customer = address(0);

@@ -171,6 +171,11 @@ contract QueryLifecycleTest is NetworkFixture {
         ledger.fail(queryId, opening, 1, owners[2]);
     }
 
+    function test_theLastReasonIsAReason() public {
+        ledger.fail(queryId, opening, 10, address(0));
+        assertStatus(queryId, IQueryLedger.QueryStatus.Failed);
+    }
+
     function testFuzz_reasonsAreBounded(uint8 reason) public {
         bool known = reason >= 1 && reason <= 10 && reason != 8;
         if (!known) vm.expectRevert(abi.encodeWithSelector(IQueryLedger.QueryLedgerBadReason.selector, reason));

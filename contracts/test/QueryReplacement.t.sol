@@ -44,6 +44,8 @@ contract QueryReplacementTest is NetworkFixture {
         (, uint8 generation, uint32 time) = ledger.statusOf(queryId);
         assertEq(generation, 1, "generation");
         assertEq(time, START, "time of dispatch");
+        (, , bool insider, ) = ledger.stateOf(queryId);
+        assertTrue(!insider, "the customer is no insider");
         ledger.complete(queryId, commitmentOf(opening), shares(3));
     }
 
@@ -147,6 +149,32 @@ contract QueryReplacementTest is NetworkFixture {
             unregister(mpcs[3], rank + 1);
         }
         register(registration(mpcs[3], mpcs[0], MPC, 4));
+        replaced(r);
+        assertCommitted(queryId, opening);
+    }
+
+    function test_successorIsOfAnotherOperatorWhicheverRankIsLost() public {
+        uint32 incarnation = 1;
+        for (uint8 lost = 0; lost < 3; ++lost) {
+            for (uint8 rank = 0; rank < 3; ++rank) {
+                unregister(mpcs[3], incarnation);
+                register(registration(mpcs[3], mpcs[rank], MPC, ++incarnation));
+                IQueryLedger.Replacement memory r = newReplacement();
+                r.lostIndex += lost;
+                if (rank != lost) {
+                    refused(r, abi.encodeWithSelector(INodeRegistry.NodeRegistrySharedOperator.selector, mpcs[rank]));
+                } else if (lost == 2) replaced(r);
+            }
+        }
+        assertCommitted(queryId, opening);
+    }
+
+    function test_thePresentBlockAndAllCandidatesAreLetThrough() public {
+        IQueryLedger.Replacement memory r = newReplacement();
+        r.seedBlock = 100;
+        r.candidates = new address[](64);
+        r.candidates[63] = mpcs[3];
+        r.successorIndex = 63;
         replaced(r);
         assertCommitted(queryId, opening);
     }

@@ -144,6 +144,46 @@ contract QuorumAppealTest is QuorumFixture {
         quorum.finalise(claimId, claim);
     }
 
+    function test_theLastEpochForAnAppealCounts() public {
+        (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 2);
+        pass(24 * HOUR);
+        vm.prank(accused);
+        quorum.appeal(claimId, claim, "alibi", soon(), "");
+        assertClaim(claimId, IDetectorQuorum.Status.Appealed);
+    }
+
+    function test_aNodeAppealsWithoutItsOperator() public {
+        unregister(accused, 1);
+        register(registration(accused, mpcs[5], MPC, 2));
+        (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 2);
+        appeal(claimId, claim);
+        assertClaim(claimId, IDetectorQuorum.Status.Appealed);
+    }
+
+    function test_anUndecidedAppealIsFinalAfterTheEpochOfItsDecision() public {
+        (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 2);
+        appeal(claimId, claim);
+        uint64 last = present() + 2;
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumAppealOpen.selector, claimId, last));
+            quorum.finalise(claimId, claim);
+            pass(HOUR);
+        }
+        quorum.finalise(claimId, claim);
+        assertClaim(claimId, IDetectorQuorum.Status.Final);
+    }
+
+    /// @dev Sixteen seats: seven judged first, two are the accused's and its operator's, seven are left.
+    function test_anAppealNeedsNoSeatToSpare() public {
+        accused = detectors[0];
+        unregister(accused, 1);
+        register(registration(accused, detectors[5], DETECTOR, 2));
+        (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 2);
+        appeal(claimId, claim);
+        nextEpoch();
+        assertEq(quorum.appealPanelOf(claimId, claim).length, 7, "all who are left");
+    }
+
     function test_terminalStatesNeverLeave() public {
         (bytes32 first, IDetectorQuorum.Claim memory a) = upheld(LIVENESS, 2);
         (IDetectorQuorum.Ballot memory ballot, ) = contested(first, a, FIVE);
@@ -182,6 +222,40 @@ contract QuorumAppealTest is QuorumFixture {
         (, uint32 claims) = quorum.suspensionOf(accused);
         assertEq(claims, 1, "one is left");
         assertEq(reputation.recordOf(accused).bad, 32e9, "and its evidence");
+    }
+
+    function test_aReversalOfALesserClaimEndsNoSuspension() public {
+        nextEpoch();
+        IDetectorQuorum.Accusation memory grave = accuse(VERSION_KIND, 3);
+        (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(grave, FIVE);
+        quorum.commitVotes(accused, hashes);
+        (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheldNow(accuse(LIVENESS, 1));
+        quorum.uphold(grave, ballot);
+        reverse(claimId, claim);
+        assertTrue(isSuspended(accused), "still suspended");
+        (, uint32 claims) = quorum.suspensionOf(accused);
+        assertEq(claims, 1, "still counted");
+    }
+
+    function test_aLaterClaimShortensNoSuspension() public {
+        upheld(LIVENESS, 3);
+        (uint64 last, ) = quorum.suspensionOf(accused);
+        vm.prank(address(governor));
+        quorum.setTerms(IDetectorQuorum.Terms(7, 5, 24, 27, terms().severities));
+        upheld(LIVENESS, 3);
+        (uint64 later, uint32 claims) = quorum.suspensionOf(accused);
+        assertEq(later, last, "the longer one");
+        assertEq(claims, 2, "both stand");
+    }
+
+    function test_whoWasLetBackByOthersIsReadmittedAllTheSame() public {
+        upheld(LIVENESS, 3);
+        registry.grantRole(registry.SUSPENDER_ROLE(), address(this));
+        registry.setSuspended(accused, false);
+        pass(721 * HOUR);
+        vm.expectEmit(address(quorum));
+        emit IDetectorQuorum.NodeReadmitted(accused);
+        quorum.readmit(accused);
     }
 
     function test_aSuspensionEndsByTime() public {

@@ -137,6 +137,16 @@ contract QuorumAttacksTest is QuorumFixture {
         quorum.uphold(_a, ballot);
     }
 
+    function test_aDetectorRemovedInTheEpochOfItsVoteCountsNoMore() public {
+        address[] memory panel = quorum.panelOf(accused, _a.epoch);
+        (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(_a, FIVE);
+        quorum.commitVotes(accused, hashes);
+        _removeNow(panel[1]);
+        pass(HOUR);
+        vm.expectRevert(abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumNotSeated.selector, panel[1]));
+        quorum.uphold(_a, ballot);
+    }
+
     function test_othersVotesOutliveARemoval() public {
         address[] memory panel = quorum.panelOf(accused, _a.epoch);
         (IDetectorQuorum.Ballot memory ballot, bytes32 claimId) = committed(_a, FIVE);
@@ -263,9 +273,13 @@ contract QuorumAttacksTest is QuorumFixture {
     }
 
     function test_severityAboveItsKindsIsRefused() public {
-        IDetectorQuorum.Accusation[3] memory bad = [accuse(LIVENESS, 0), accuse(3, 3), accuse(200, 1)];
-        (bad[1].kind, bad[1].severity) = (6, 2);
-        for (uint256 i = 0; i < 3; ++i) {
+        IDetectorQuorum.Accusation[4] memory bad = [
+            accuse(LIVENESS, 0),
+            accuse(6, 2),
+            accuse(200, 1),
+            accuse(PROFILE, 3)
+        ];
+        for (uint256 i = 0; i < 4; ++i) {
             nextEpoch();
             bad[i].epoch = present();
             (IDetectorQuorum.Ballot memory ballot, ) = committed(bad[i], FIVE);

@@ -209,6 +209,43 @@ contract ReputationLedgerTest is ReputationFixture {
         assertEq(reputation.recordOf(owners[0]).bad, 200e9, "the cap of all bad evidence");
     }
 
+    function test_aPenaltyBeginsTheRecordOfANewcomer() public {
+        vm.expectEmit(address(reputation));
+        emit ReputationUpdated(owners[0], 0, 15e7, 0, 8e9);
+        (uint40 added, uint32 epoch) = reputation.penalise(owners[0], 2);
+        assertEq(added, 8e9, "added");
+        assertEq(epoch, START / DAY, "epoch");
+        IReputationLedger.Record memory record = reputation.recordOf(owners[0]);
+        assertEq(record.bornEpoch, START / DAY, "born");
+        assertEq(record.incarnation, 1, "incarnation");
+        pass(90 * DAY);
+        (added, ) = reputation.penalise(owners[0], 2);
+        assertEq(added, 8e9, "what decayed meanwhile is not deducted");
+        assertLe(reputation.recordOf(owners[0]).bad, 12e9, "half of the first is forgotten");
+    }
+
+    function test_aReversalAnnouncesWhatIsLeft() public {
+        settled(customer, 100);
+        (uint40 added, uint32 epoch) = reputation.penalise(owners[0], 2);
+        vm.expectEmit(address(reputation));
+        emit ReputationUpdated(owners[0], 0, 3e8, 1e9, 0);
+        reputation.reverse(owners[0], added, epoch, new address[](0));
+    }
+
+    function test_whatWasNeverObservedIsNeitherReversedNorRenewed() public {
+        vm.recordLogs();
+        reputation.reverse(owners[0], 8e9, uint32(START / DAY), new address[](0));
+        assertEq(vm.getRecordedLogs().length, 1, "the reversal alone");
+        vm.recordLogs();
+        reputation.renew(owners[0]);
+        assertEq(vm.getRecordedLogs().length, 0, "nothing to renew");
+        assertEq(reputation.recordOf(owners[0]).lastEpoch, 0, "no record");
+        settled(customer, 100);
+        vm.recordLogs();
+        reputation.renew(owners[0]);
+        assertEq(vm.getRecordedLogs().length, 0, "of the present incarnation already");
+    }
+
     function test_penaliseRefusals() public {
         vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerBadSeverity.selector, 0));
         reputation.penalise(owners[0], 0);
@@ -309,10 +346,15 @@ contract ReputationLedgerTest is ReputationFixture {
     }
 
     function test_constructorRefusals() public {
-        ReputationLedger.Periods memory given = periods();
-        given.weekSeconds = 0;
-        vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerZeroPeriod.selector));
-        deployReputation(registry, ledger, given);
+        for (uint256 i = 0; i < 4; ++i) {
+            ReputationLedger.Periods memory given = periods();
+            if (i == 0) given.epochSeconds = 0;
+            else if (i == 1) given.feedbackWindowSeconds = 0;
+            else if (i == 2) given.silentSettleSeconds = 0;
+            else given.weekSeconds = 0;
+            vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerZeroPeriod.selector));
+            deployReputation(registry, ledger, given);
+        }
         vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerZeroAddress.selector));
         deployReputation(registry, IQueryLedger(address(0)), periods());
         vm.expectRevert(abi.encodeWithSelector(IReputationLedger.ReputationLedgerZeroAddress.selector));

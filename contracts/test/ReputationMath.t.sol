@@ -15,6 +15,36 @@ contract ReputationMathTest is Suite {
         assertEq(ReputationMath.decayGood(200e9, 4096), 0, "forgotten");
     }
 
+    function test_aNewbornIsOfItsEpoch() public pure {
+        uint256 record = ReputationMath.newborn(20_000, 3);
+        assertEq(ReputationMath.lastEpochOf(record), 20_000, "last epoch");
+        assertEq(ReputationMath.bornEpochOf(record), 20_000, "born");
+        assertEq(ReputationMath.scoreOf(record), ReputationMath.PRIOR_SCORE, "score");
+        assertEq(ReputationMath.incarnationOf(record), 3, "incarnation");
+        assertEq(ReputationMath.goodOf(record) + ReputationMath.badOf(record), 0, "evidence");
+    }
+
+    function test_onlyARecordOlderThanTheEpochBeforeIsOld() public pure {
+        uint256 record = ReputationMath.newborn(20_000, 1);
+        assertTrue(!ReputationMath.isOld(record, 20_000), "of this epoch");
+        assertTrue(!ReputationMath.isOld(record, 20_001), "of the one before");
+        assertTrue(ReputationMath.isOld(record, 20_002), "older");
+        assertTrue(ReputationMath.isOld(0, 20_000), "the zero word");
+    }
+
+    function test_tenureLiftsTheCapForSixtyEpochs() public pure {
+        assertEq(ReputationMath.tenureCap(0), 3e8, "newcomer");
+        assertEq(ReputationMath.tenureCap(30), 65e7, "halfway");
+        assertEq(ReputationMath.tenureCap(59), 988333333, "nearly");
+        assertEq(ReputationMath.tenureCap(60), 1e9, "there");
+        assertEq(ReputationMath.tenureCap(61), 1e9, "and no further");
+    }
+
+    function test_credibilityFollowsTheMeanAgreement() public pure {
+        assertEq(ReputationMath.updateCredibility(3e8, 150, 2), 35625e4, "of two");
+        assertEq(ReputationMath.updateCredibility(3e8, 150, 3), 325e6, "of three");
+    }
+
     function testFuzz_decayComposes(uint256 value, uint256 a, uint256 b) public pure {
         (value, a, b) = (bound(value, 0, CAP), bound(a, 0, 2500), bound(b, 0, 2500));
         uint256 twice = ReputationMath.decayGood(ReputationMath.decayGood(value, a), b);

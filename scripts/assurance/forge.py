@@ -26,6 +26,11 @@ via_ir = true
 bytecode_hash = "none"
 cbor_metadata = false
 block_coinbase = "0x0000000000000000000000000000000000000000"
+gas_limit = "9223372036854775807"
+fs_permissions = [{{ access = "read", path = "plans" }}]
+
+[lint]
+lint_on_build = false
 
 [profile.default.fuzz]
 runs = {fuzz_runs}
@@ -71,6 +76,13 @@ def project(
     settings = SETTINGS.format(compiler=compiler, optimiser=optimiser, **values)
     (folder / "foundry.toml").write_text(settings)
     return folder
+
+
+def build(folder: Path, timeout_seconds: float) -> None:
+    """Compiles a project; raises RuntimeError with what the compiler says when it cannot."""
+    done = run(["forge", "build"], folder, timeout_seconds)
+    if done.returncode != 0:
+        raise RuntimeError(f"forge cannot compile {folder.name}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
 def run(

@@ -1,31 +1,34 @@
 """Mutation testing of the contracts: plants every fault of `mutants`, and asks whether any Solidity suite notices.
 
 `python -m scripts.assurance.mutation` runs all and exits 1 when a mutant survives that contracts/survivors.json does
-not explain; `--only TEXT` keeps to files whose path holds TEXT, `--json FILE` writes what became of each.
+not explain, or one is explained there that does not. `--only TEXT` keeps to files whose path holds TEXT, `--sample N`
+to N mutants drawn by lot; `--json FILE` writes which survive. A mutant that no test notices, and that is not explained,
+is fuzzed besides, alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import random
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import product
 from pathlib import Path
 
-from scripts.assurance import forge
+from scripts.assurance import arithmetic, forge, trials
 from scripts.assurance.inspection import ROOT, Tree, inspect
 from scripts.assurance.mutants import Mutant, mutants_of, text_of
 from scripts.assurance.schemata import SWITCH, SWITCH_PATH, Numbered, planted, viewing
+from scripts.assurance.trials import Trial
 
 SURVIVORS = ROOT / "contracts" / "survivors.json"
 SUITES = {
     "DetectorQuorum": "DetectorQuorum,QuorumAttacks,QuorumAppeal,Attacks",
-    "BallotBox": "DetectorQuorum,QuorumAttacks",
+    "BallotBox": "BallotBox,DetectorQuorum,QuorumAttacks",
     "PanelDraw": "PanelDraw,DetectorQuorum,QuorumAttacks",
-    "Roster": "DetectorQuorum,QuorumAttacks",
+    "Roster": "Roster,DetectorQuorum,QuorumAttacks",
     "NodeRegistry": "NodeRegistry",
     "NodeSlot": "NodeRegistry",
     "SplitPause": "NodeRegistry",
@@ -33,10 +36,16 @@ SUITES = {
     "ReputationMath": "ReputationMath,ReputationLedger,Feedback",
     "ReputationLedger": "ReputationLedger,Feedback,QuorumAppeal",
     "RatingSheet": "ReputationLedger,Feedback",
-    "SettlementSlot": "ReputationLedger,Feedback",
+    "SettlementSlot": "SettlementSlot,ReputationLedger,Feedback",
+    "Erc8004Identity": "Erc8004",
+    "Erc8004Reputation": "Erc8004",
 }
 """The suites that are asked first about a file; for the others those of queries."""
 QUERY_SUITES = "QueryDispatch,QueryLifecycle,QueryReplacement"
+UPDATES = 400
+DRAWS = 40
+"""Questions to the arithmetic; the differential tests ask as many thousands."""
+BUILD_SECONDS = 7200
 TIMEOUT_SECONDS = 600
 
 
@@ -59,20 +68,59 @@ def plant(trees: dict[str, Tree], numbered: list[Numbered]) -> Path:
     return folder
 
 
-def awake(folder: Path, number: int, suites: str) -> bool:
-    """Whether some test of these suites fails while this mutant is awake; 0 wakes none."""
-    names = f"contracts/test/{{{suites}}}.t.sol"
-    command = ["forge", "test", "--fail-fast", "--block-coinbase", f"0x{number:040x}", "--match-path", names]
+def ask(folder: Path, numbered: list[Numbered]) -> dict[int, str]:
+    """The mutants that a test notices when all are tried in a few processes, and forge's word for which test."""
+    forge.build(folder, BUILD_SECONDS)
+    suites = trials.suites(folder)
+    numbers: dict[str, list[int]] = {}
+    for one in numbered:
+        numbers.setdefault(Path(one.mutant.path).stem, []).append(one.number)
+    trials.write(folder, numbers, {name: plan(name, suites) for name in numbers})
+    killed: dict[int, str] = {}
+    for name, own in numbers.items():
+        found = trials.run(folder, name)
+        if 0 in found:
+            raise RuntimeError(f"the suites fail with every mutant asleep: {found[0]}")
+        print(f"  {name}: {len(found)} of {len(own)} killed", flush=True)
+        killed |= found
+    return killed
+
+
+def plan(name: str, suites: list[Trial]) -> list[Trial]:
+    """What is asked about the mutants of a file: its harness, its own suites, then all others."""
+    first = SUITES.get(name, QUERY_SUITES).split(",")
+    own = [one for wanted in first for one in suites if one.suite == wanted]
+    return [*harnesses(name), *own, *(one for one in suites if one not in own)]
+
+
+def harnesses(name: str) -> list[Trial]:
+    """What is known to agree with Python bit for bit, and is therefore asked to agree with the original."""
+    rng = random.Random(2_002)  # noqa: S311
+    if name == "PanelDraw":
+        draws = [arithmetic.draw(rng) for _ in range(DRAWS)]
+        return [trials.harness("PanelDrawHarness", "play", ["(bytes32,uint256,uint256,uint256)[]"], [draws])]
+    if name != "ReputationMath":
+        return []
+    pairs = list(product(arithmetic.DECAY_VALUES[-2:], arithmetic.DECAY_AGES))
+    updates = [arithmetic.update(rng) for _ in range(UPDATES)]
+    cases = [(arithmetic.pack(record), *rest) for record, *rest in updates]
+    percentages = [[rng.randint(0, 100) for _ in range(100)] for _ in range(2)]
+    ask_math = partial(trials.harness, "ReputationMathHarness")
+    return [
+        ask_math("decay", ["uint256[]", "uint256[]"], [list(column) for column in zip(*pairs, strict=True)]),
+        ask_math("play", ["(uint256,uint8,uint32,uint8,uint32,uint40,uint32)[]"], [cases]),
+        ask_math("credibility", ["uint256", "uint256[]", "uint256[]"], [3 * 10**8, *percentages]),
+    ]
+
+
+def fuzzed(folder: Path, number: int) -> bool:
+    """Whether Foundry's fuzzing or an invariant notices a mutant."""
+    command = ["forge", "test", "--fail-fast", "--block-coinbase", f"0x{number:040x}"]
+    command += ["--match-test", "^(testFuzz_|invariant_)", "--no-match-path", f"**/{trials.NAME}"]
     try:
         return forge.run(command, folder, TIMEOUT_SECONDS).returncode != 0
     except subprocess.TimeoutExpired:
         return True
-
-
-def killed(folder: Path, one: Numbered) -> bool:
-    """Whether any suite notices a mutant: those of its file first, then all."""
-    suites = SUITES.get(Path(one.mutant.path).stem, QUERY_SUITES)
-    return awake(folder, one.number, suites) or awake(folder, one.number, "*")
 
 
 def identity(mutant: Mutant) -> str:
@@ -85,43 +133,59 @@ def identity(mutant: Mutant) -> str:
     return f"{Path(mutant.path).name}: {mutant.what}: `{before}` in `{line}`"
 
 
-def trials(folder: Path, numbered: list[Numbered]) -> Iterator[tuple[Numbered, bool]]:
-    """What became of each mutant, as many at once as there are processors."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from zip(numbered, pool.map(lambda one: killed(folder, one), numbered), strict=True)
+def sample(numbered: list[Numbered], size: int, seed: int) -> list[Numbered]:
+    """So many of the mutants, drawn by lot from each file by its share, one of each file at least."""
+    rng = random.Random(seed)  # noqa: S311
+    files: dict[str, list[Numbered]] = {}
+    for one in numbered:
+        files.setdefault(one.mutant.path, []).append(one)
+    shares = {path: max(1, round(size * len(own) / len(numbered))) for path, own in files.items()}
+    return [one for path, own in files.items() for one in sorted(rng.sample(own, shares[path]), key=_number)]
+
+
+def _number(one: Numbered) -> int:
+    return one.number
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="mutate files whose path holds this")
+    parser.add_argument("--sample", type=int, metavar="N", help="try N mutants drawn by lot, and say so")
+    parser.add_argument("--seed", type=int, default=1, help="of that lot")
     parser.add_argument("--json", type=Path, help="write what became of each mutant")
     arguments = parser.parse_args()
     trees, _ = inspect()
-    numbered = collect(trees, arguments.only)
+    everything = collect(trees, arguments.only)
+    numbered = sample(everything, arguments.sample, arguments.seed) if arguments.sample else everything
+    lot = f", drawn by lot with seed {arguments.seed} from {len(everything)}" if arguments.sample else ""
+    print(f"· {len(numbered)} mutants{lot}; compiling them takes minutes", flush=True)
     folder = plant(trees, numbered)
-    print(f"· {len(numbered)} mutants; compiling them takes minutes", flush=True)
-    if awake(folder, 0, "*"):
-        print("the suites fail with every mutant asleep", file=sys.stderr)
-        return 1
+    killed = ask(folder, numbered)
+    explained: dict[str, str] = json.loads(SURVIVORS.read_text())
     survivors = []
-    for count, (one, dead) in enumerate(trials(folder, numbered), 1):
-        survivors += [] if dead else [identity(one.mutant)]
-        if count % 50 == 0 or not dead:
-            print(f"  {count}/{len(numbered)}  {'' if dead else survivors[-1]}", flush=True)
-    return report(numbered, survivors, arguments.json)
+    for one in numbered:
+        name = identity(one.mutant)
+        if one.number not in killed and (name in explained or not fuzzed(folder, one.number)):
+            survivors.append(name)
+            print(f"  {one.number}  {name}", flush=True)
+    return report(numbered, survivors, explained, arguments.json)
 
 
-def report(numbered: list[Numbered], survivors: list[str], target: Path | None) -> int:
-    """Prints the score and what is not explained; 1 when there is any of it."""
-    explained: dict[str, str] = json.loads(SURVIVORS.read_text()) if SURVIVORS.exists() else {}
+def report(
+    numbered: list[Numbered], survivors: list[str], explained: dict[str, str], target: Path | None
+) -> int:
+    """Prints the score, what is not explained, and what is but was killed; 1 when there is any of these."""
     dead = len(numbered) - len(survivors)
     print(f"{dead} of {len(numbered)} mutants killed, {len(survivors)} survive")
     if target:
         target.write_text(json.dumps({"mutants": len(numbered), "survivors": survivors}, indent=1) + "\n")
-    strange = [one for one in survivors if one not in explained]
-    for one in strange:
-        print(f"not explained in {SURVIVORS.name}: {one}", file=sys.stderr)
-    return 1 if strange else 0
+    strange = sorted(set(survivors) - explained.keys())
+    for name in strange:
+        print(f"not explained in {SURVIVORS.name}: {name}", file=sys.stderr)
+    stale = sorted({identity(one.mutant) for one in numbered} & explained.keys() - set(survivors))
+    for name in stale:
+        print(f"explained in {SURVIVORS.name}, but killed: {name}", file=sys.stderr)
+    return 1 if strange or stale else 0
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from scripts.assurance.inspection import ROOT, Tree, inspect
-from scripts.assurance.mutation import collect
+from scripts.assurance.mutation import collect, plan, sample
 from scripts.assurance.schemata import SWITCH, SWITCH_PATH, Numbered, planted, viewing
+from scripts.assurance.trials import Trial
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,27 @@ def test_numbers_stay_when_files_are_left_out(trees: dict[str, Tree], numbered: 
     some = collect(trees, "PanelDraw")
     assert some
     assert set(some) < set(numbered)
+
+
+def test_a_sample_is_drawn_by_lot_from_every_file(numbered: list[Numbered]) -> None:
+    some = sample(numbered, 100, seed=1)
+    assert some == sample(numbered, 100, seed=1) != sample(numbered, 100, seed=2)
+    assert {one.mutant.path for one in some} == {one.mutant.path for one in numbered}
+    assert 80 < len(set(some)) < 120
+    assert set(some) < set(numbered)
+
+
+def test_what_is_asked_first_is_the_files_own() -> None:
+    suites = [
+        Trial(f"{name}.t.sol:{name}Test", False, b"", ()) for name in ("Feedback", "PanelDraw", "Roster")
+    ]
+    asked = [one.artifact for one in plan("PanelDraw", suites)]
+    assert asked == [
+        "PanelDrawHarness.sol:PanelDrawHarness",
+        "PanelDraw.t.sol:PanelDrawTest",
+        "Feedback.t.sol:FeedbackTest",
+        "Roster.t.sol:RosterTest",
+    ]
 
 
 def test_contracts_with_sleeping_mutants_compile(trees: dict[str, Tree], numbered: list[Numbered]) -> None:

@@ -11,12 +11,11 @@ from web3 import HTTPProvider, Web3
 from web3.contract import Contract
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
-from soterone.domain.panels import MOST_MEMBERS, MOST_SEATS, draw, draw_outside
+from scripts.assurance.arithmetic import draw as random_draw
+from soterone.domain.panels import draw, draw_outside
 
 CASES = 3_000
 BATCH = 250
-
-Case = tuple[bytes, int, int, int]
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +35,9 @@ def harness(anvil: Anvil) -> Contract:
     return factory(receipt["contractAddress"])
 
 
-def _case(rng: random.Random) -> Case:
-    """Any panel that fits beside the seats taken; the fewest seats as often as any number."""
-    size = rng.randint(1, MOST_MEMBERS)
-    taken = rng.choice((0, 1, 2, size, size + 2))
-    seats = rng.choice((size + taken, 2 * size + 2, MOST_SEATS, rng.randint(2 * size + 2, MOST_SEATS)))
-    chosen = sum(1 << seat for seat in rng.sample(range(seats), taken))
-    return rng.randbytes(32), seats, size, chosen
-
-
 def test_every_draw_agrees_bit_for_bit(harness: Contract) -> None:
     rng = random.Random(1_987)  # noqa: S311
-    cases = [_case(rng) for _ in range(CASES)]
+    cases = [random_draw(rng) for _ in range(CASES)]
     for start in range(0, CASES, BATCH):
         batch = cases[start : start + BATCH]
         panels, outside = harness.functions.play(batch).call()

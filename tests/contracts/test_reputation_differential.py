@@ -7,7 +7,6 @@ import json
 import os
 import random
 import subprocess
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -17,19 +16,26 @@ from web3 import HTTPProvider, Web3
 from web3.contract import Contract
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
+from scripts.assurance.arithmetic import (
+    DECAY_AGES,
+    DECAY_VALUES,
+    FEEDBACK,
+    OBSERVATION,
+    PENALTY,
+    RENEWAL,
+    REVERSAL,
+    Update,
+    pack,
+    update,
+)
 from soterone.domain import reputation as rep
-from soterone.domain.reputation import ONE, HalfLife, Record, Severity
+from soterone.domain.reputation import HalfLife, Record, Severity
 
 CASES = int(os.environ.get("SOTER_DIFFERENTIAL_CASES", "6000"))
 AGE_STRIDE = 1 if os.environ.get("SOTER_EVERY_AGE") else 37
 DECAY_ONE = 10**18
 FORGOTTEN_EPOCHS = 4096
 BATCH = 1_500
-WIDTHS = (40, 40, 32, 32, 32, 32, 32, 8, 8)
-OBSERVATION, FEEDBACK, PENALTY, RENEWAL, ADVANCE, REVERSAL = range(6)
-
-Case = tuple[Record, int, int, int, int, int, int]
-"""Record, kind, epoch, argument, credibility, and what a reversed penalty added in which epoch."""
 
 
 @pytest.fixture(scope="module")
@@ -49,27 +55,7 @@ def harness(anvil: Anvil) -> Contract:
     return factory(receipt["contractAddress"])
 
 
-def _pack(record: Record) -> int:
-    if record.last_epoch == 0:
-        return 0
-    word = 0
-    fields = (
-        record.good,
-        record.bad,
-        record.last_epoch,
-        record.born_epoch,
-        record.score,
-        record.good_this_epoch,
-        record.bad_this_epoch,
-        record.incarnation,
-        record.flags,
-    )
-    for value, width in zip(fields, WIDTHS, strict=True):
-        word = word << width | value
-    return word
-
-
-def _mirror(case: Case) -> Record:
+def _mirror(case: Update) -> Record:
     record, kind, epoch, argument, credibility, added, added_epoch = case
     if record.last_epoch == 0:
         record = Record(last_epoch=epoch, born_epoch=epoch)
@@ -86,70 +72,18 @@ def _mirror(case: Case) -> Record:
     return rep.advance(record, epoch)
 
 
-def _amount(rng: random.Random, highest: int) -> int:
-    return rng.choice(
-        (0, highest, rng.randint(0, highest), rng.randint(0, 1_000), highest - rng.randint(0, 9))
-    )
-
-
-def _record(rng: random.Random) -> Record:
-    """Any record that fits the slot's invariants, the impossible but harmless ones too."""
-    if rng.random() < 0.05:
-        return Record()
-    born = rng.randint(1, 2**32 - 10_000)
-    return Record(
-        good=_amount(rng, rep.EVIDENCE_CAP),
-        bad=_amount(rng, rep.EVIDENCE_CAP),
-        last_epoch=born + rng.choice((0, 1, 59, 60, 61, rng.randint(0, 400))),
-        born_epoch=born,
-        score=rng.randint(0, ONE),
-        good_this_epoch=_amount(rng, rep.EPOCH_CAP),
-        bad_this_epoch=_amount(rng, rep.EPOCH_CAP),
-        incarnation=rng.randint(0, 255),
-        flags=rng.randint(0, 255),
-    )
-
-
-def _case(rng: random.Random) -> Case:
-    record, kind = _record(rng), rng.randrange(6)
-    elapsed = rng.choice((0, 0, 1, rng.randint(2, 31), rng.randint(0, 5_000)))
-    argument = {PENALTY: rng.randint(1, 3), RENEWAL: rng.randint(0, 255)}.get(
-        kind, rng.choice((0, 49, 50, 51, 100, rng.randint(0, 100)))
-    )
-    epoch = (record.last_epoch or 20_000) + elapsed
-    added, added_epoch = _amount(rng, rep.EVIDENCE_CAP), epoch - rng.choice((0, 1, rng.randint(0, 5_000)))
-    if kind == REVERSAL and record.last_epoch and rng.random() < 0.5:
-        added_epoch = record.born_epoch
-        left = rng.choice((0, 0, 1))
-        record = replace(record, good=left, bad=added, good_this_epoch=left, bad_this_epoch=0)
-    return record, kind, epoch, argument, _amount(rng, ONE), added, added_epoch
-
-
 def test_every_update_agrees_bit_for_bit(harness: Contract) -> None:
     rng = random.Random(20_020)  # noqa: S311
-    cases = [_case(rng) for _ in range(CASES)]
-    # An advance of nothing keeps the stored score in the mirror and recomputes it on chain: both are the same for
-    # every record that the ledger wrote, so start from consistent scores.
-    cases = [(_consistent(record), *rest) for record, *rest in cases]
+    cases = [update(rng) for _ in range(CASES)]
     for start in range(0, CASES, BATCH):
         batch = cases[start : start + BATCH]
-        words = harness.functions.play([(_pack(record), *rest) for record, *rest in batch]).call()
+        words = harness.functions.play([(pack(record), *rest) for record, *rest in batch]).call()
         for case, word in zip(batch, words, strict=True):
-            assert word == _pack(_mirror(case)), case
-
-
-def _consistent(record: Record) -> Record:
-    if record.last_epoch == 0:
-        return record
-    cap = rep.tenure_cap(record.last_epoch - record.born_epoch)
-    fields = {name: getattr(record, name) for name in Record.__slots__}
-    return Record(**{**fields, "score": min(rep.expectation(record.good, record.bad), cap)})
+            assert word == pack(_mirror(case)), case
 
 
 def test_every_power_of_decay_agrees(harness: Contract) -> None:
-    values = (1, 2, ONE - 1, ONE, 137 * ONE + 13, rep.EVIDENCE_CAP)
-    ages = [*range(0, 4_200, 13), *(1 << bit for bit in range(13)), 4_095]
-    pairs = list(product(values, ages))
+    pairs = list(product(DECAY_VALUES, DECAY_AGES))
     good, bad = harness.functions.decay([one for one, _ in pairs], [age for _, age in pairs]).call()
     assert good == [rep.decay(value, age, HalfLife.GOOD) for value, age in pairs]
     assert bad == [rep.decay(value, age, HalfLife.BAD) for value, age in pairs]
