@@ -13,10 +13,11 @@ import soterone
 from node_agent.detection.appeals import Appeals
 from node_agent.detection.clock import WallClock
 from node_agent.detection.desk import Desk, OwnStanding
-from node_agent.detection.detector import Detector, DetectorParts
+from node_agent.detection.detector import Detector
 from node_agent.detection.draws import Draws
 from node_agent.detection.hearings import Hearings
 from node_agent.detection.openings import Openings
+from node_agent.detection.parts import DetectorParts
 from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
 from node_agent.detection.rounds import Rounds

@@ -15,10 +15,11 @@ from fixtures.detection import Ground
 from fixtures.participants import Node
 
 from node_agent.detection.appeals import Appeals
-from node_agent.detection.detector import Detector, DetectorParts
+from node_agent.detection.detector import Detector
 from node_agent.detection.draws import Draws
 from node_agent.detection.hearings import Hearings
 from node_agent.detection.openings import Openings
+from node_agent.detection.parts import DetectorParts
 from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
 from node_agent.detection.rounds import Rounds
