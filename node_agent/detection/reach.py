@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import grpc.aio
 import structlog
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -61,6 +62,17 @@ async def reach_of(coordinator: "AgentsAsyncStub", chain: Registry, nodes: Itera
                 continue
             found.append(reached)
     return found
+
+
+async def load_in_heartbeats(coordinator: "AgentsAsyncStub", node: Account) -> float | None:
+    """Return the load that a node told the coordinator last, None when that tells nothing of it."""
+    asked = NodesRequest(accounts=[account_bytes(node)])
+    try:
+        reply: NodesReply = await coordinator.DescribeNodes(asked, timeout=_CALL_SECONDS)
+    except grpc.aio.AioRpcError:
+        return None
+    told = [one for one in reply.nodes if one.account == account_bytes(node) and one.HasField("snapshot")]
+    return told[0].snapshot.load_1min if told else None
 
 
 def held_against(card: NodeCard, node: Account, record: NodeRecord) -> Reach | None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,6 +21,7 @@ from node_agent.detection.openings import Openings
 from node_agent.detection.parts import DetectorParts
 from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
+from node_agent.detection.reach import load_in_heartbeats
 from node_agent.detection.rounds import Rounds
 from node_agent.detection.schedule import Schedule
 from node_agent.peers.detection import DetectionCalls
@@ -123,6 +125,7 @@ class Detection:
             parts.network.domain("NodeRegistry"),
             parts.store.findings,
             lambda: time.monotonic() - parts.link.last_contact < _LISTENING_SECONDS,
+            partial(load_in_heartbeats, parts.link.agents),
         )
         return Detector(
             DetectorParts(

@@ -48,7 +48,7 @@ class NodeEntry(Body):
     """A node with its public standing. `score` is R' on chain, 0 to 1.
 
     `cpu_cores` and `memory_bytes` are declared, the verified ones what queries are planned with: less where detectors
-    measured less, in the claim `measured_in`.
+    measured less, in the claim `measured_in`, and where the cores are slower than the reference.
     """
 
     account: AccountText
