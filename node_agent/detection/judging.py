@@ -34,6 +34,10 @@ from soterone.domain.reputation import Severity
 log = structlog.get_logger()
 
 _KEPT_EPOCHS = 48
+_DECIDED_EPOCHS = 4
+"""A vote's claim follows in the next epoch; an appeal after the last that may contest it is decided in two more.
+Terms may have been others then: votes that accuse are kept for twice the time in which they may be needed."""
+
 _OPENING_SHARE = 0.05
 """Who opens an epoch is drawn by waiting: nobody waits longer than this part of it."""
 
@@ -55,7 +59,7 @@ class Judging:
         appeals = await self._parts.hearings.due(epoch)
         if not panels and not appeals:
             return
-        self._forget(epoch)
+        self._forget(epoch, bench)
         members = {one for panel in panels.values() for one in panel} | _concerned(appeals)
         reach = await self._parts.reach({*panels, *members})
         probed = {*panels, *(one.node for one in appeals if one.claim.accusation.kind in MEASURED_AGAIN)}
@@ -140,8 +144,7 @@ class Judging:
     ) -> None:
         for moment in (times.votes.start, times.votes.within(0.5), times.votes.end):
             await self._parts.clock.until(moment)
-            await self._telling.votes(times.epoch, panels, reach)
-            await self._telling.reversals(appeals, reach)
+            await self._telling.tell(times.epoch, panels, appeals, reach)
 
     async def _commit(self, times: Schedule, node: Account, panel: Panel, kind: Kind, threshold: int) -> None:
         """Put the panel's hashes on record, unless another member has by then; each has a turn of its own."""
@@ -157,9 +160,10 @@ class Judging:
         if (await parts.quorum.claim_of(commitment)).status is ClaimStatus.NONE:
             await parts.send(parts.calls.commit_votes(node, listed))
 
-    def _forget(self, epoch: int) -> None:
-        self._parts.store.findings.prune(epoch - _KEPT_EPOCHS)
-        self._parts.store.ballots.prune(epoch - _KEPT_EPOCHS)
+    def _forget(self, epoch: int, bench: Bench) -> None:
+        first, window = epoch - _KEPT_EPOCHS, bench.terms.appeal_epochs
+        self._parts.store.findings.prune(first)
+        self._parts.store.ballots.prune(first, min(first, epoch - 2 * window - _DECIDED_EPOCHS))
 
 
 def _concerned(appeals: Sequence[Appeal]) -> set[Account]:

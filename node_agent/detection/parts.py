@@ -42,6 +42,7 @@ class DetectorParts:
     tls: TlsIdentity
     coordinator: "AgentsAsyncStub"
     chain: ChainClient
+    quorum: Quorum
     store: Store
     rounds: Rounds
     polling: Polling
@@ -50,11 +51,6 @@ class DetectorParts:
     payer: Payer
     epoch_seconds: int
     clock: Clock = field(default_factory=WallClock)
-
-    @property
-    def quorum(self) -> Quorum:
-        """The quorum as the chain has it."""
-        return Quorum(self.chain)
 
     @property
     def calls(self) -> QuorumCalls:

@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 _CALL_SECONDS = 10.0
 _AT_ONCE = 64
+_ACCOUNT_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ async def reach_of(coordinator: "AgentsAsyncStub", chain: Registry, nodes: Itera
         asked = NodesRequest(accounts=map(account_bytes, wanted[start : start + _AT_ONCE]))
         reply: NodesReply = await coordinator.DescribeNodes(asked, timeout=_CALL_SECONDS)
         for card in reply.nodes:
+            if len(card.account) != _ACCOUNT_BYTES:
+                log.warning("the coordinator describes what is no account", bytes=len(card.account))
+                continue
             one = account(card.account)
             reached = held_against(card, one, await chain.node_of(one)) if one in wanted else None
             if reached is None:

@@ -37,7 +37,7 @@ class Reversing:
             if not left:
                 return
             await self._parts.clock.until(times.reveals.within(wait))
-            await self._telling.reversals(left, reach)
+            await self._telling.tell(present - 1, {}, left, reach)
             left = [one for one in left if not await self._reversed(one, times.reveals)]
 
     async def _reversed(self, appeal: Appeal, reveals: Window) -> bool:

@@ -133,6 +133,7 @@ class Detection:
                 tls=parts.identity.tls,
                 coordinator=parts.link.agents,
                 chain=parts.chain,
+                quorum=Quorum(parts.chain),
                 store=parts.store,
                 rounds=rounds,
                 polling=polling,

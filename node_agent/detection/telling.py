@@ -22,47 +22,58 @@ class Telling:
     def __init__(self, parts: DetectorParts) -> None:
         self._parts = parts
 
-    async def votes(
-        self, epoch: int, panels: Mapping[Account, Panel], reach: Mapping[Account, Reach]
+    async def tell(
+        self,
+        epoch: int,
+        panels: Mapping[Account, Panel],
+        appeals: Sequence[Appeal],
+        reach: Mapping[Account, Reach],
     ) -> None:
-        """Exchange the votes on nodes with the members of their panels."""
-        pairs = [
-            (node, member)
-            for node, panel in panels.items()
-            for member in panel
-            if member != self._parts.own and member in reach
-        ]
-        await asyncio.gather(*(self._votes_with(epoch, node, reach[member]) for node, member in pairs))
+        """Exchange votes on nodes and on appeals, all of one epoch, with the panels; one line a member."""
+        members = {one for panel in panels.values() for one in panel}
+        members |= {one for appeal in appeals for one in appeal.panel}
+        await asyncio.gather(
+            *(
+                self._with(
+                    reach[member],
+                    epoch,
+                    [node for node, panel in panels.items() if member in panel],
+                    [appeal for appeal in appeals if member in appeal.panel],
+                )
+                for member in sorted(members - {self._parts.own})
+                if member in reach
+            )
+        )
 
-    async def _votes_with(self, epoch: int, node: Account, member: Reach) -> None:
+    async def _with(
+        self, member: Reach, epoch: int, nodes: Sequence[Account], appeals: Sequence[Appeal]
+    ) -> None:
+        async with NodeLine(member, self._parts.tls) as line:
+            votes = (self._votes(line, epoch, node) for node in nodes)
+            reversals = (self._reversal(line, appeal) for appeal in appeals)
+            await asyncio.gather(*votes, *reversals)
+
+    async def _votes(self, line: NodeLine, epoch: int, node: Account) -> None:
         polling, still_open = self._parts.polling, self._still_open(epoch)
         try:
-            async with NodeLine(member, self._parts.tls) as line:
-                told = await line.exchange(polling.told(epoch, node))
+            told = await line.exchange(polling.told(epoch, node))
             if (told.node, told.epoch) == (bytes.fromhex(node[2:]), epoch):
-                polling.take(member.account, told, still_open=still_open)
+                polling.take(line.node.account, told, still_open=still_open)
         except (grpc.aio.AioRpcError, MalformedError) as error:
-            log.info("votes not exchanged", member=member.account, reason=str(error)[:200])
+            _pass_over(line, error)
 
-    async def reversals(self, appeals: Sequence[Appeal], reach: Mapping[Account, Reach]) -> None:
-        """Exchange the votes on appeals with the members of their panels."""
-        pairs = [
-            (appeal, reach[member])
-            for appeal in appeals
-            for member in appeal.panel
-            if member != self._parts.own and member in reach
-        ]
-        await asyncio.gather(*(self._reversal_with(*one) for one in pairs))
-
-    async def _reversal_with(self, appeal: Appeal, member: Reach) -> None:
+    async def _reversal(self, line: NodeLine, appeal: Appeal) -> None:
         hearings, still_open = self._parts.hearings, self._still_open(appeal.epoch)
         try:
-            async with NodeLine(member, self._parts.tls) as line:
-                told = await line.exchange_reversals(hearings.told(appeal))
+            told = await line.exchange_reversals(hearings.told(appeal))
             if (told.claim_id, told.epoch) == (hash_bytes(appeal.claim_id), appeal.epoch):
-                hearings.take(appeal, member.account, told, still_open=still_open)
+                hearings.take(appeal, line.node.account, told, still_open=still_open)
         except (grpc.aio.AioRpcError, MalformedError) as error:
-            log.info("votes not exchanged", member=member.account, reason=str(error)[:200])
+            _pass_over(line, error)
 
     def _still_open(self, epoch: int) -> bool:
         return self._parts.schedule(epoch).end > self._parts.clock.now()
+
+
+def _pass_over(line: NodeLine, error: Exception) -> None:
+    log.info("votes not exchanged", member=line.node.account, reason=str(error)[:200])

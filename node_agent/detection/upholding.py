@@ -31,7 +31,7 @@ class Upholding:
         reach = await self._parts.reach({one for panel in panels.values() for one in panel})
         for wait in REVEAL_WAITS:
             await self._parts.clock.until(times.reveals.within(wait))
-            await self._telling.votes(epoch, panels, reach)
+            await self._telling.tell(epoch, panels, (), reach)
             open_claims = [
                 (node, kind)
                 for node, kinds in accused.items()

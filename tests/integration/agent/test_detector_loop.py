@@ -207,6 +207,7 @@ class Town:
             tls=node.tls,
             coordinator=self.coordinator,  # type: ignore[arg-type]
             chain=self.court.chain,
+            quorum=Quorum(self.court.chain),
             store=store,
             rounds=rounds,
             polling=polling,
