@@ -12,6 +12,8 @@ import structlog
 from node_agent.chain_watch import ChainWatch, QueryEvent, StoreCursor, StoreTransaction
 from node_agent.coordinator_link import CoordinatorLink
 from node_agent.datasets.own import OwnDatasets
+from node_agent.detection.paying import Payer
+from node_agent.detection.readmission import Readmission
 from node_agent.directory import ChainDirectory
 from node_agent.errors import AgentError, Unreachable
 from node_agent.folder import DataFolder
@@ -24,6 +26,7 @@ from node_agent.sessions.backoff import Backoff
 from node_agent.settings import AgentSettings
 from node_agent.store import Store
 from soterone.chain.client import ChainClient
+from soterone.chain.direct_sender import DirectSender
 from soterone.chain.errors import ChainError, ChainUnreachableError
 from soterone.chain.follower import Follower
 from soterone.domain.ids import Account
@@ -98,6 +101,9 @@ class Agent:
         description = parts.network.description
         rhythm = Rhythm(description.heartbeat_interval_seconds, description.heartbeat_patience)
         self._heartbeat = HeartbeatLoop(parts.link, work, parts.snapshots.take, rhythm)
+        sender = DirectSender(parts.chain, parts.identity.signer)
+        payer = Payer(parts.identity.account, parts.chain, sender, parts.link.agents)
+        self._readmission = Readmission(parts.identity.account, parts.chain, payer, self._is_suspended)
 
     async def run(self, stop: asyncio.Event, announce: Callable[[Ready], None]) -> None:
         """Catch up with the chain, listen, announce, and work until `stop`; then end within two seconds."""
@@ -119,6 +125,7 @@ class Agent:
             "chain watch": lambda: self._follower.run(stop),
             "chain events": self._watch.deliver,
             "sessions": lambda: self._work.run(stop),
+            "readmission": lambda: self._readmission.run(stop),
         }
         return [asyncio.create_task(_keep_going(name, loop, stop), name=name) for name, loop in loops.items()]
 
@@ -126,9 +133,10 @@ class Agent:
         """Read the chain up to now; our RPC may lag a little behind the one that the registration went through."""
         identity, deadline = self._parts.identity, time.monotonic() + REGISTRATION_SECONDS
         await self._catch_up()
+        await self._readmission.look()
         while (on_chain := self._parts.directory.key_hash(identity.account)) != identity.tls_key_hash:
             if time.monotonic() > deadline:
-                raise AgentError(_unregistered(identity.account, on_chain))
+                raise AgentError(_unregistered(identity.account, on_chain, suspended=self._is_suspended()))
             await asyncio.sleep(0.2)
             await self._catch_up()
         own = self._parts.directory.node(identity.account)
@@ -137,6 +145,10 @@ class Agent:
                 "this node is not registered as a detector: set `detector: true` in its config.yaml, then"
                 " `soter-node unregister` and `soter-node register`"
             )
+
+    def _is_suspended(self) -> bool:
+        own = self._parts.store.node_keys.latest(self._parts.identity.account)
+        return own is not None and own.suspended
 
     async def _catch_up(self) -> None:
         try:
@@ -156,7 +168,12 @@ class Agent:
         announce(Ready(self._parts.identity.account, self._parts.settings.endpoint, online))
 
 
-def _unregistered(account: Account, on_chain: bytes | None) -> str:
+def _unregistered(account: Account, on_chain: bytes | None, *, suspended: bool) -> str:
+    if suspended:
+        return (
+            f"{account} is suspended on chain by a claim of detectors: `soter-node claims` lists it, `soter-node"
+            " appeal` contests it; once its time is over, `soter-node run` brings the node back"
+        )
     if on_chain is None:
         return f"{account} is not an active node on chain; run `soter-node register` first"
     return "the chain has another TLS key for this node than this folder; use the folder of that key"

@@ -9,7 +9,7 @@ from coordinator.nodes import repository as nodes
 from coordinator.nodes.repository import NodeView
 from coordinator.queries.service import usage_of
 from coordinator.resources import measurements
-from coordinator.resources.demand import Demand, verified_capacity
+from coordinator.resources.demand import verified_capacity
 from soterone.chain.claim_history import Measured
 from soterone.domain.ids import Account
 from soterone.domain.roles import Role, unpack_version
@@ -84,8 +84,7 @@ def _node_entry(
     view: NodeView, score: int, statistics: UsageStatistics, measured: Measured | None
 ) -> NodeEntry:
     profile = view.profile
-    declared = Demand(profile.cpu_cores, profile.memory_bytes, profile.disk_bytes)
-    verified = declared if measured is None else verified_capacity(declared, measured.measurement)
+    verified = verified_capacity(profile, measured.measurement if measured else None)
     return NodeEntry(
         account=view.node.account,
         operator=view.node.operator,
@@ -95,6 +94,7 @@ def _node_entry(
         online=view.online,
         cpu_cores=profile.cpu_cores,
         memory_bytes=profile.memory_bytes,
+        core_speed=profile.core_speed,
         verified_cpu_cores=verified.cpu_cores,
         verified_memory_bytes=verified.memory_bytes,
         measured_in=measured.claim_id if measured else None,

@@ -62,6 +62,12 @@ async def many(session: AsyncSession, accounts: Collection[str]) -> dict[str, No
     return {node.account: node for node in nodes}
 
 
+async def heartbeats(session: AsyncSession, accounts: Collection[str]) -> dict[str, NodeLiveness]:
+    """Return what is known of each node's heartbeats."""
+    rows = await session.scalars(select(NodeLiveness).where(col(NodeLiveness.account).in_(accounts)))
+    return {row.account: row for row in rows}
+
+
 async def online(session: AsyncSession, role: Role, minimum_version: int = 0) -> list[Node]:
     """Return the active nodes with a role that are online now, by account."""
     statement = (

@@ -43,6 +43,9 @@ async def active(session: AsyncSession, accounts: Collection[Account]) -> list[N
     return [found[one] for one in sorted(found) if found[one].status == NodeStatus.ACTIVE]
 
 
+heartbeats = repository.heartbeats
+
+
 async def register(context: Context, request: RegistrationRequest) -> Registered:
     """Relay a registration and return the node's certificate once it stands on chain.
 

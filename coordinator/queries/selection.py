@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -87,18 +88,25 @@ async def drawn_nodes(
     unwanted: Collection[Account],
     demand: Demand,
 ) -> dict[Account, Node]:
-    """Draw three MPC nodes that are online, have room and different operators; NotEnoughNodes otherwise."""
+    """Draw three MPC nodes that are online, have room and different operators, among those that are not busy where
+    they are enough; NotEnoughNodes otherwise."""
     online = await nodes.online(session, Role.MPC_NODE, pack_version(spec.mpc.minimum_version))
     able = {
         Account(one.account): one for one in online if one.account in standing and one.account not in unwanted
     }
     roomy = await resources.with_room(session, list(able), demand)
-    candidates = [_candidate(able[Account(one)], standing[Account(one)]) for one in roomy]
+    calm = await resources.calm(session, roomy)
+    candidates = {Account(one): _candidate(able[Account(one)], standing[Account(one)]) for one in roomy}
+    with suppress(TooFewCandidatesError):
+        return _three(able, [candidates[Account(one)] for one in calm])
     try:
-        drawn = choose(secrets.token_bytes(32), candidates, MPC_NODES)
+        return _three(able, list(candidates.values()))
     except TooFewCandidatesError as error:
         raise NotEnoughNodes(_shortage(error, len(able) - len(roomy), spec)) from error
-    return {one: able[one] for one in drawn}
+
+
+def _three(able: Mapping[Account, Node], candidates: Sequence[Candidate]) -> dict[Account, Node]:
+    return {one: able[one] for one in choose(secrets.token_bytes(32), candidates, MPC_NODES)}
 
 
 def _candidate(node: Node, standing: Standing) -> Candidate:

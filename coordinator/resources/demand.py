@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from soterone.domain.detection import Measurement
 from soterone.domain.metadata import DatasetMetadata
+from soterone.domain.profiles import NodeProfile, reference_cores
 
 _MIB = 2**20
 _ENGINE_BYTES = 256 * _MIB
@@ -16,16 +17,25 @@ _DISK_COPIES = 6
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A part of a node: whole cores, resident memory, workspace on disk."""
+    """A part of a node: whole reference cores, resident memory, workspace on disk."""
 
     cpu_cores: int
     memory_bytes: int
     disk_bytes: int
 
 
-def verified_capacity(declared: Demand, measured: Measurement) -> Demand:
+def declared_capacity(profile: NodeProfile) -> Demand:
+    """Return what a node says that it has to give."""
+    cores = reference_cores(profile.cpu_cores, profile.speed)
+    return Demand(cores, profile.memory_bytes, profile.disk_bytes)
+
+
+def verified_capacity(profile: NodeProfile, measured: Measurement | None) -> Demand:
     """Return what a node may be promised to give: never more than it declared, nor than detectors found."""
-    cores = min(declared.cpu_cores, measured.cores)
+    declared = declared_capacity(profile)
+    if measured is None:
+        return declared
+    cores = min(declared.cpu_cores, reference_cores(measured.cores, measured.speed))
     return Demand(cores, min(declared.memory_bytes, measured.memory_bytes), declared.disk_bytes)
 
 

@@ -35,12 +35,24 @@ async def lock_capacities(session: AsyncSession, nodes: Collection[str]) -> dict
 
 def _capacity(node: Node, liveness: NodeLiveness | None, measured: Measured | None) -> Demand:
     profile = NodeProfile.model_validate_json(node.profile_json)
-    declared = Demand(profile.cpu_cores, profile.memory_bytes, profile.disk_bytes)
-    verified = declared if measured is None else verified_capacity(declared, measured.measurement)
+    verified = verified_capacity(profile, measured.measurement if measured else None)
     if liveness is None or liveness.memory_total_bytes == 0:
         return verified
     memory = min(verified.memory_bytes, liveness.memory_total_bytes)
     return Demand(verified.cpu_cores, memory, min(verified.disk_bytes, liveness.disk_free_bytes))
+
+
+async def loads(session: AsyncSession, nodes: Collection[str]) -> dict[str, float]:
+    """Return the load that each node told last, over the cores that it declared."""
+    rows = await session.execute(
+        select(Node, col(NodeLiveness.load_1min))
+        .join(NodeLiveness, col(NodeLiveness.account) == col(Node.account))
+        .where(col(Node.account).in_(nodes))
+    )
+    return {
+        node.account: load / NodeProfile.model_validate_json(node.profile_json).cpu_cores
+        for node, load in rows
+    }
 
 
 async def promised(session: AsyncSession, nodes: Collection[str]) -> dict[str, Demand]:

@@ -9,6 +9,7 @@ from coordinator.resources.demand import Demand
 from coordinator.resources.errors import NodeFull
 
 _NOTHING = Demand(0, 0, 0)
+_CALM_LOAD_A_CORE = 0.25
 
 
 async def reserve(
@@ -31,6 +32,15 @@ async def with_room(session: AsyncSession, nodes: list[str], demand: Demand) -> 
         for node in nodes
         if node in capacities and _lack(demand, capacities[node], taken.get(node, _NOTHING)) is None
     ]
+
+
+async def calm(session: AsyncSession, nodes: list[str]) -> list[str]:
+    """Return those of `nodes` whose heartbeats tell of little load, in their order.
+
+    A load excuses slowness before detectors; so who tells of much is to be planned with only where others are short.
+    """
+    known = await repository.loads(session, nodes)
+    return [node for node in nodes if known.get(node, 0.0) <= _CALM_LOAD_A_CORE]
 
 
 def check_fits(node: str, demand: Demand, capacity: Demand, taken: Demand) -> None:

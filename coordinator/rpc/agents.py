@@ -128,8 +128,10 @@ class Agents(coordinator_pb2_grpc.AgentsServicer):
         accounts = wire.accounts_from(request.accounts)
         async with self._context.database.reading() as session:
             found = await nodes.active(session, accounts)
-            bound = await datasets.commitments(session, [node.account for node in found])
-        return pb.NodesReply(nodes=[wire.card_of(node, bound[node.account]) for node in found])
+            names = [node.account for node in found]
+            bound, beats = await datasets.commitments(session, names), await nodes.heartbeats(session, names)
+        cards = [wire.card_of(node, bound[node.account], beats.get(node.account)) for node in found]
+        return pb.NodesReply(nodes=cards)
 
 
 def _acknowledgement(sequence: int) -> pb.CoordinatorMessage:

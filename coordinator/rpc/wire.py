@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from coordinator.errors import Malformed
 from coordinator.liveness import Beat
-from coordinator.models.nodes import Node
+from coordinator.models.nodes import Node, NodeLiveness
 from coordinator.nodes.schemas import RegistrationRequest, UnregistrationRequest
 from coordinator.queries.schemas import (
     CleanupNotice,
@@ -46,8 +46,8 @@ def accounts_from(values: Sequence[bytes]) -> list[Account]:
     return [account_from(value, "account") for value in values]
 
 
-def card_of(node: Node, bound: Sequence[DatasetMetadata]) -> pb.NodeCard:
-    """Return how a node is reached, and which of its datasets are bound to their rows."""
+def card_of(node: Node, bound: Sequence[DatasetMetadata], liveness: NodeLiveness | None) -> pb.NodeCard:
+    """Return how a node is reached, which of its datasets are bound to their rows, and what it last told of itself."""
     return pb.NodeCard(
         account=account_bytes(Account(node.account)),
         profile=pb.NodeProfile(json=node.profile_json),
@@ -62,6 +62,17 @@ def card_of(node: Node, bound: Sequence[DatasetMetadata]) -> pb.NodeCard:
             for one in bound
             if one.commitment is not None
         ],
+        snapshot=_snapshot_of(liveness) if liveness and liveness.memory_total_bytes else None,
+    )
+
+
+def _snapshot_of(liveness: NodeLiveness) -> pb.ResourceSnapshot:
+    return pb.ResourceSnapshot(
+        cpu_fraction=liveness.cpu_fraction,
+        memory_used_bytes=liveness.memory_used_bytes,
+        memory_total_bytes=liveness.memory_total_bytes,
+        disk_free_bytes=liveness.disk_free_bytes,
+        load_1min=liveness.load_1min,
     )
 
 

@@ -23,7 +23,10 @@ from soterone.rpc.channels import BindError
 
 DetectorToo = Annotated[
     bool,
-    typer.Option("--detector", help="Judge other nodes, too; needs that role on chain, a seat and coins."),
+    typer.Option(
+        "--detector",
+        help="Judge other nodes, too; needs that role on chain and a seat; without coins the coordinator relays.",
+    ),
 ]
 LogFile = Annotated[Path | None, typer.Option("--log-file", help="Where logs go instead of stderr.")]
 

@@ -7,8 +7,8 @@ from node_agent.detection.tasks import SEED_BYTES, TASK_MEMORY_KIB, Run
 from soterone.domain.profiles import NodeProfile
 
 MAX_LANES = 64
-PAIRS = 3
-STEPS = 2
+PAIRS = 5
+STEPS = 3
 MAX_MEMORY_MIB = 256
 _MEMORY_SHARE = 8
 _MIB = 2**20
@@ -17,7 +17,7 @@ _KIB_PER_MIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a profile says, in the units of a vote; `speed`: thousandths of the yardstick task a second, 0 if untold."""
+    """What a profile says, in the units of a vote; `speed`: thousandths of the yardstick task a second."""
 
     cores: int
     memory_mib: int
@@ -26,7 +26,7 @@ class Declared:
     @classmethod
     def of(cls, profile: NodeProfile) -> "Declared":
         """Read a profile."""
-        return cls(profile.cpu_cores, profile.memory_bytes // _MIB, profile.core_speed or 0)
+        return cls(profile.cpu_cores, profile.memory_bytes // _MIB, profile.speed)
 
     @property
     def lanes(self) -> int:

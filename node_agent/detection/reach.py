@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import grpc.aio
 import structlog
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 _CALL_SECONDS = 10.0
 _AT_ONCE = 64
+_ACCOUNT_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,9 @@ async def reach_of(coordinator: "AgentsAsyncStub", chain: Registry, nodes: Itera
         asked = NodesRequest(accounts=map(account_bytes, wanted[start : start + _AT_ONCE]))
         reply: NodesReply = await coordinator.DescribeNodes(asked, timeout=_CALL_SECONDS)
         for card in reply.nodes:
+            if len(card.account) != _ACCOUNT_BYTES:
+                log.warning("the coordinator describes what is no account", bytes=len(card.account))
+                continue
             one = account(card.account)
             reached = held_against(card, one, await chain.node_of(one)) if one in wanted else None
             if reached is None:
@@ -61,6 +66,17 @@ async def reach_of(coordinator: "AgentsAsyncStub", chain: Registry, nodes: Itera
                 continue
             found.append(reached)
     return found
+
+
+async def load_in_heartbeats(coordinator: "AgentsAsyncStub", node: Account) -> float | None:
+    """Return the load that a node told the coordinator last, None when that tells nothing of it."""
+    asked = NodesRequest(accounts=[account_bytes(node)])
+    try:
+        reply: NodesReply = await coordinator.DescribeNodes(asked, timeout=_CALL_SECONDS)
+    except grpc.aio.AioRpcError:
+        return None
+    told = [one for one in reply.nodes if one.account == account_bytes(node) and one.HasField("snapshot")]
+    return told[0].snapshot.load_1min if told else None
 
 
 def held_against(card: NodeCard, node: Account, record: NodeRecord) -> Reach | None:

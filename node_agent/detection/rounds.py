@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -56,13 +56,15 @@ class SeenChain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """`listening` says whether this detector hears anybody at all now; times are seconds since 1970."""
+    """`listening` says whether this detector hears anybody at all now; `load_in_heartbeats` what the coordinator has
+    of a node's load. Times are seconds since 1970."""
 
     tls: TlsIdentity
     chain: SeenChain
     registry: Domain
     table: FindingsTable
     listening: Callable[[], bool]
+    load_in_heartbeats: Callable[[Account], Awaitable[float | None]]
     clock: Clock = field(default_factory=WallClock)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -153,6 +155,7 @@ class Rounds:
             return Heard.REFUSAL, seen
         except TooSlowError:
             return Heard.UNSURE, seen
+        measured = replace(measured, load_in_heartbeats=await self.load_in_heartbeats(line.node.account))
         return Heard.ANSWER, replace(seen, rounds=(*seen.rounds, measured))
 
     async def _refused(

@@ -12,6 +12,9 @@ _VOTES_AT, _COMMITMENTS_AT, _LAST_COMMITMENT_AT = 0.72, 0.78, 0.92
 _REVEALS_AT, _LAST_REVEAL_AT = 0.04, 0.9
 """Votes are shown only when the epoch of their commitments is over for a while: a reorganisation could reopen it."""
 
+REVEAL_WAITS = (0.0, 0.1, 0.3, 0.6)
+"""At which parts of the time for reveals votes are shown: some members come late."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

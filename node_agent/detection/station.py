@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,12 +14,14 @@ import soterone
 from node_agent.detection.appeals import Appeals
 from node_agent.detection.clock import WallClock
 from node_agent.detection.desk import Desk, OwnStanding
-from node_agent.detection.detector import Detector, DetectorParts
+from node_agent.detection.detector import Detector
 from node_agent.detection.draws import Draws
 from node_agent.detection.hearings import Hearings
 from node_agent.detection.openings import Openings
+from node_agent.detection.parts import DetectorParts
 from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
+from node_agent.detection.reach import load_in_heartbeats
 from node_agent.detection.rounds import Rounds
 from node_agent.detection.schedule import Schedule
 from node_agent.peers.detection import DetectionCalls
@@ -122,6 +125,7 @@ class Detection:
             parts.network.domain("NodeRegistry"),
             parts.store.findings,
             lambda: time.monotonic() - parts.link.last_contact < _LISTENING_SECONDS,
+            partial(load_in_heartbeats, parts.link.agents),
         )
         return Detector(
             DetectorParts(
@@ -129,6 +133,7 @@ class Detection:
                 tls=parts.identity.tls,
                 coordinator=parts.link.agents,
                 chain=parts.chain,
+                quorum=Quorum(parts.chain),
                 store=parts.store,
                 rounds=rounds,
                 polling=polling,

@@ -3,7 +3,7 @@
 Two things are looked at, the median of each round, in the best round. *Speed-up*: how many times more work all
 lanes did than one lane did right before, which network, machine and steady load move little. *Work*: what all
 lanes did a second, held against the declared speed and the load that the node itself told, so that who delays the
-yardstick to seem parallel, or hides two cores behind many lanes, must own up to a load that it cannot have.
+yardstick to seem parallel, or hides two cores behind many lanes, must own up to a load, to the coordinator as well.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,9 @@ ROUNDS = 2
 
 MARGIN = 4.0
 """An honest core may do a quarter of what it does alone: half for two threads on one core, half for a full machine."""
+
+UNSETTLED = 2.0
+"""How many times more than its heartbeat's average of a minute a node's load may be when it is challenged."""
 
 _SHORTEST_SECONDS = 1e-6
 _THOUSANDTHS = 1000
@@ -44,13 +47,21 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one challenge gave. `wrong`: an answer was false or missing. `memory_shown_mib`: 0 when it was not shown."""
+    """What one challenge gave. `wrong`: an answer was false or missing. `memory_shown_mib`: 0 when it was not shown.
+    `load_in_heartbeats`: what the coordinator had of the node's load right after it, None when it told nothing."""
 
     lanes: int
     steps: int
     pairs: tuple[Pair, ...]
     memory_shown_mib: int
     wrong: bool = False
+    load_in_heartbeats: float | None = None
+
+    def excused(self, pair: Pair) -> float:
+        """Return the load that excuses slowness: what the node told, and no more than heartbeats may have missed."""
+        if self.load_in_heartbeats is None:
+            return max(0.0, pair.load)
+        return min(max(0.0, pair.load), UNSETTLED * (max(0.0, self.load_in_heartbeats) + 1))
 
 
 NOTHING_SHOWN = Measurement(1, 1, 0)
@@ -81,14 +92,15 @@ def judge_profile(declared: Declared, rounds: Sequence[Round], failed: int = 0) 
         return ProfileVerdict(Opinion.UNDECIDED, None, "No run could be measured.")
     said = f"{best.lanes} lanes did the work of {best.speed_up:.2f} at best."
     if best.speed_up * MARGIN < best.lanes:
-        return ProfileVerdict(Opinion.FALSE, best.measured(round(best.speed_up)), said)
+        return ProfileVerdict(Opinion.FALSE, best.measured(round(best.speed_up), best.speed), said)
     if best.fraction * MARGIN < 1:
         said = f"All lanes did {best.fraction:.3f} at best of what profile and told load let expect."
-        return ProfileVerdict(Opinion.FALSE, best.measured(round(best.fraction * declared.cores)), said)
+        measured = best.measured(round(best.fraction * declared.cores), declared.speed)
+        return ProfileVerdict(Opinion.FALSE, measured, said)
     if best.memory_mib < declared.memory_mib:
         said = f"It filled {best.memory_mib} at best of the {declared.memory_asked_mib} MiB asked for."
-        return ProfileVerdict(Opinion.FALSE, best.measured(declared.cores), said)
-    return ProfileVerdict(Opinion.TRUE, best.measured(declared.cores), said)
+        return ProfileVerdict(Opinion.FALSE, best.measured(declared.cores, declared.speed), said)
+    return ProfileVerdict(Opinion.TRUE, best.measured(declared.cores, declared.speed), said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +111,8 @@ class _Best:
     speed: int
     memory_mib: int
 
-    def measured(self, cores: int) -> Measurement:
-        return Measurement(max(1, cores), self.memory_mib, self.speed)
+    def measured(self, cores: int, speed: int) -> Measurement:
+        return Measurement(max(1, cores), self.memory_mib, speed)
 
 
 def _best(declared: Declared, rounds: Sequence[Round]) -> _Best | None:
@@ -130,13 +142,10 @@ def _speed_up(one: Round, pair: Pair) -> float:
 
 
 def _fraction_of_declared(declared: Declared, one: Round, pair: Pair) -> float:
-    """Work done over work to be expected when all runnable tasks share the declared cores alike; 1 for no declared
-    speed."""
-    if not declared.speed:
-        return 1.0
+    """Work done over work to be expected when all runnable tasks share the declared cores alike."""
     done = one.lanes * one.steps / _seconds(pair.parallel_seconds)
     cores = max(declared.cores, one.lanes)
-    share = min(1.0, cores / (one.lanes + max(0.0, pair.load)))
+    share = min(1.0, cores / (one.lanes + one.excused(pair)))
     return done / (one.lanes * share * declared.speed / _THOUSANDTHS)
 
 

@@ -60,6 +60,10 @@ class BallotTable:
         )
         return [Account(row["node"]) for row in rows]
 
-    def prune(self, first_epoch: int) -> None:
-        """Forget the hashes and votes of epochs before this one, but one's own that accuse: they open in appeals."""
-        self._connection.execute("DELETE FROM ballots WHERE epoch < ? AND evidence = ''", (first_epoch,))
+    def prune(self, first_epoch: int, first_with_evidence: int) -> None:
+        """Forget the hashes and votes of epochs before the first, one's own that accuse only before the other: they
+        open in appeals."""
+        self._connection.execute(
+            "DELETE FROM ballots WHERE epoch < ? AND (evidence = '' OR epoch < ?)",
+            (first_epoch, first_with_evidence),
+        )

@@ -14,7 +14,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,11 @@ from rich.table import Table
 from node_agent.detection.measuring import LocalAnswerer, measure
 from node_agent.detection.plan import Allowance, Declared
 from node_agent.detection.speed import core_speed
-from node_agent.detection.verdict import ROUNDS, Opinion, Round, judge_profile
+from node_agent.detection.verdict import ROUNDS, Opinion, ProfileVerdict, Round, judge_profile
 from node_agent.detection.workbench import Workbench, WorkLimits
 from node_agent.resources import memory_limit_bytes, usable_cores
 from scripts.bench.detection_model import HONEST, Conduct, Machine, World, declared_truly, probe
+from soterone.domain.profiles import REFERENCE_CORE_SPEED, reference_cores
 
 _KIB = 1024
 _SEED = 20
@@ -49,22 +50,33 @@ WORLDS = {
     "full by bursts": World(load=1, bursts=1),
     "four times full": World(load=4, bursts=0.5),
 }
+TWO_CORES = Machine(2, 2)
+TRUE_SPEED = round(1000 * TWO_CORES.speed)
+UNTOLD = REFERENCE_CORE_SPEED
 LIARS = {
-    "16 on 2": (Machine(2, 2), HONEST),
-    "16 on 2, yardstick delayed 8 times": (Machine(2, 2), Conduct(delay=8)),
-    "16 on 2, delayed, tells load 16": (Machine(2, 2), Conduct(delay=8, told_load=16)),
-    "16 on 2, delayed, tells load 32": (Machine(2, 2), Conduct(delay=8, told_load=32)),
+    "16 on 2": (TRUE_SPEED, HONEST),
+    "16 on 2, yardstick delayed 8 times": (TRUE_SPEED, Conduct(delay=8)),
+    "16 on 2, delayed, no speed declared": (UNTOLD, Conduct(delay=8)),
+    "16 on 2, delayed, an eighth of the speed declared": (TRUE_SPEED // 8, Conduct(delay=8)),
+    "16 on 2, delayed, tells detectors a load of 16": (TRUE_SPEED, Conduct(8, told_load=16)),
+    "16 on 2, delayed, tells detectors a load of 32": (TRUE_SPEED, Conduct(8, told_load=32)),
+    "16 on 2, delayed, tells detectors a load of 32, no speed": (UNTOLD, Conduct(8, told_load=32)),
+    "16 on 2, delayed, tells everybody a load of 32": (
+        TRUE_SPEED,
+        Conduct(8, told_load=32, heartbeat_load=32),
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How often a node was accused."""
+    """How often a node was accused, and with how many reference cores it is planned with at most after a probe."""
 
     node: str
     world: str
     probes: int
     accused: int
+    planned_cores: int
 
 
 def modelled(probes: int) -> Iterator[Row]:
@@ -75,10 +87,10 @@ def modelled(probes: int) -> Iterator[Row]:
             yield _row(
                 f"honest, {name}", place, machine, declared_truly(machine), world, HONEST, probes, dice
             )
-    for name, (machine, conduct) in LIARS.items():
-        declared = Declared(16, 16 * _KIB, round(1000 * machine.speed))
+    for name, (speed, conduct) in LIARS.items():
+        declared = Declared(16, 16 * _KIB, speed)
         for place in ("idle", "full"):
-            yield _row(f"liar, {name}", place, machine, declared, WORLDS[place], conduct, probes, dice)
+            yield _row(f"liar, {name}", place, TWO_CORES, declared, WORLDS[place], conduct, probes, dice)
 
 
 def _row(
@@ -91,12 +103,21 @@ def _row(
     probes: int,
     dice: random.Random,
 ) -> Row:
-    found = (probe(machine, declared, world, conduct, dice) for _ in range(probes))
-    return Row(node, place, probes, sum(_is_false(declared, rounds) for rounds in found))
+    found = [judge_profile(declared, probe(machine, declared, world, conduct, dice)) for _ in range(probes)]
+    return _counted(node, place, declared, found)
 
 
-def _is_false(declared: Declared, rounds: list[Round]) -> bool:
-    return judge_profile(declared, rounds).opinion is Opinion.FALSE
+def _counted(node: str, place: str, declared: Declared, found: Sequence[ProfileVerdict]) -> Row:
+    accused = sum(one.opinion is Opinion.FALSE for one in found)
+    return Row(node, place, len(found), accused, max(_planned_cores(declared, one) for one in found))
+
+
+def _planned_cores(declared: Declared, found: ProfileVerdict) -> int:
+    """What the coordinator plans with: as declared, and as measured once that is refuted."""
+    planned = reference_cores(declared.cores, declared.speed)
+    if found.opinion is not Opinion.FALSE or found.measured is None:
+        return planned
+    return min(planned, reference_cores(found.measured.cores, found.measured.speed))
 
 
 async def measured(probes: int) -> list[Row]:
@@ -111,11 +132,11 @@ async def measured(probes: int) -> list[Row]:
             (f"this machine, {liar.cores} on {honest.cores}", liar, min(probes, _LIARS_AT_MOST)),
         ):
             task = progress.add_task(name, total=count)
-            accused = 0
+            found = []
             for _ in range(count):
-                accused += _is_false(declared, [await _real_round(declared) for _ in range(ROUNDS)])
+                found.append(judge_profile(declared, [await _real_round(declared) for _ in range(ROUNDS)]))
                 progress.advance(task)
-            rows.append(Row(name, "full", count, accused))
+            rows.append(_counted(name, "full", declared, found))
     return rows
 
 
@@ -154,9 +175,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     rows = [*modelled(given.probes), *(asyncio.run(measured(given.real)) if given.real else ())]
-    table = Table("node", "load", "probes", "accused")
+    table = Table("node", "load", "probes", "accused", "planned cores")
     for row in rows:
-        table.add_row(row.node, row.world, str(row.probes), str(row.accused))
+        table.add_row(row.node, row.world, str(row.probes), str(row.accused), str(row.planned_cores))
     Console().print(table)
     if given.json:
         document = [{name: getattr(row, name) for name in Row.__slots__} for row in rows]

@@ -34,10 +34,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """How a node answers. `delay`: times longer that it lets the yardstick take. `told_load` None: the truth."""
+    """How a node answers. `delay`: times longer that it lets the yardstick take. `told_load`, and `heartbeat_load`
+    in its heartbeats, None: the truth."""
 
     delay: float = 1.0
     told_load: float | None = None
+    heartbeat_load: float | None = None
 
 
 HONEST = Conduct()
@@ -69,7 +71,10 @@ def _round(
     machine: Machine, declared: Declared, world: World, conduct: Conduct, dice: random.Random
 ) -> Round:
     pairs = tuple(_pair(machine, declared.lanes, world, conduct, dice) for _ in range(PAIRS))
-    return Round(declared.lanes, STEPS, pairs, declared.memory_asked_mib)
+    heartbeat_load = _average_load(machine, world, dice)
+    if conduct.heartbeat_load is not None:
+        heartbeat_load = conduct.heartbeat_load
+    return Round(declared.lanes, STEPS, pairs, declared.memory_asked_mib, load_in_heartbeats=heartbeat_load)
 
 
 def _pair(machine: Machine, lanes: int, world: World, conduct: Conduct, dice: random.Random) -> Pair:
@@ -82,6 +87,11 @@ def _pair(machine: Machine, lanes: int, world: World, conduct: Conduct, dice: ra
         machine.seconds(lanes, loads[1]) * noises[1] + jitters[1],
         told,
     )
+
+
+def _average_load(machine: Machine, world: World, dice: random.Random) -> float:
+    """What heartbeats tell: a minute's average, which lags behind by up to three quarters of a burst."""
+    return _load(machine, world, dice) * dice.uniform(1 - 0.75 * min(1.0, 2 * world.bursts), 1)
 
 
 def _load(machine: Machine, world: World, dice: random.Random) -> float:

@@ -23,6 +23,7 @@ from soterone.chain.claim_history import (
 from soterone.chain.events import Event
 from soterone.crypto.accounts import account
 from soterone.domain.ids import Account
+from soterone.domain.profiles import REFERENCE_CORE_SPEED, reference_cores
 from soterone.rest.catalog import ClaimView, NodeEntry
 
 _MOST_SHOWN = 100
@@ -123,8 +124,9 @@ def _kept_back(
 
 
 def _verified(entry: NodeEntry, measured: Measured | None) -> tuple[int, int, str | None]:
+    cores = reference_cores(entry.cpu_cores, entry.core_speed or REFERENCE_CORE_SPEED)
     if measured is None:
-        return entry.cpu_cores, entry.memory_bytes, None
+        return cores, entry.memory_bytes, None
     limit = measured.measurement
-    cores, memory_bytes = min(entry.cpu_cores, limit.cores), min(entry.memory_bytes, limit.memory_bytes)
-    return cores, memory_bytes, measured.claim_id
+    cores = min(cores, reference_cores(limit.cores, limit.speed))
+    return cores, min(entry.memory_bytes, limit.memory_bytes), measured.claim_id

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import structlog
-
 from soterone.chain.client import ChainClient
-from soterone.chain.errors import RpcError, UnknownBlockError
+from soterone.chain.errors import UnknownBlockError
 from soterone.chain.events import Event
+from soterone.chain.log_ranges import RANGE_BLOCKS, LogRanges
 from soterone.chain.records import Block, BlockRef
 
-_log = structlog.get_logger(__name__)
 _BLOCKS_AT_ONCE = 64
 
 
@@ -30,9 +28,11 @@ class BlockEvents:
 class BlockReader:
     """Reads through one client. `near_blocks` is how far below the head every header is looked at."""
 
-    def __init__(self, client: ChainClient, *, range_blocks: int = 5_000, near_blocks: int = 1_024) -> None:
+    def __init__(
+        self, client: ChainClient, *, range_blocks: int = RANGE_BLOCKS, near_blocks: int = 1_024
+    ) -> None:
         self._client = client
-        self._range_blocks = self._most_range_blocks = range_blocks
+        self._ranges = LogRanges(range_blocks)
         self._near_blocks = near_blocks
 
     async def read(
@@ -45,7 +45,8 @@ class BlockReader:
         """
         deep = head.number - self._near_blocks
         if first < deep:
-            events, last = await self._events_from(first, min(target, deep - 1))
+            asked = min(target, deep - 1)
+            events, last = await self._ranges.read(first, asked, self._client.events_between)
             return await self._located(events, last, head)
         blocks = await self._linked(first, min(target, first + _BLOCKS_AT_ONCE - 1), head, parent)
         found = await self._client.events_in_blocks(blocks)
@@ -64,22 +65,6 @@ class BlockReader:
             blocks.append(block)
             parent_hash = block.hash
         return blocks
-
-    async def _events_from(self, first: int, target: int) -> tuple[tuple[Event, ...], int]:
-        """Return the events from `first` to the height returned, asking for half as much whenever the node finds the
-        range too large."""
-        while True:
-            last = min(target, first + self._range_blocks - 1)
-            try:
-                events = await self._client.events_between(first, last)
-            except RpcError as problem:
-                if first == last:
-                    raise
-                self._range_blocks = (last - first + 1) // 2
-                _log.info("log_range_halved", blocks=self._range_blocks, problem=problem.message)
-            else:
-                self._range_blocks = min(self._range_blocks * 9 // 8 + 1, self._most_range_blocks)
-                return events, last
 
     async def _located(self, events: Sequence[Event], last: int, head: Block) -> list[BlockEvents]:
         """Group a range's events by block. The head that was known before the logs were read is asked for again

@@ -8,14 +8,14 @@ from soterone.chain.ballots import Ballot
 from soterone.chain.calls import NOBODY, Call
 from soterone.chain.client import ChainClient
 from soterone.chain.codec import decode_result, encode_call, event_codecs
-from soterone.chain.events import ClaimAppealed, ClaimUpheld, Event, VotesCommitted
+from soterone.chain.events import ClaimAppealed, ClaimUpheld, Event, RawLog, VotesCommitted
+from soterone.chain.log_ranges import LogRanges
 from soterone.crypto.messages import Domain
 from soterone.domain.detection import Accusation, Claim, ClaimStatus
 from soterone.domain.ids import Account, Hash32, hash32, hash_bytes
 from soterone.domain.panels import Bench, Seat, Terms
 
 QUORUM = "DetectorQuorum"
-_RANGE_BLOCKS = 5_000
 
 Kept = TypeVar("Kept", bound=Event)
 
@@ -43,7 +43,7 @@ class Quorum:
     """
 
     def __init__(self, chain: ChainClient) -> None:
-        self._chain = chain
+        self._chain, self._ranges = chain, LogRanges()
 
     @property
     def is_deployed(self) -> bool:
@@ -141,10 +141,16 @@ class Quorum:
         topic = next(one for one, codec in event_codecs().items() if codec.name == kind.__name__)
         span = {"topics": [topic, *topics], "address": self._chain.contracts.addresses[QUORUM]}
         found: list[Kept] = []
-        for start in range(first, head + 1, _RANGE_BLOCKS):
-            blocks = {"fromBlock": hex(start), "toBlock": hex(min(head, start + _RANGE_BLOCKS - 1))}
-            logs = await self._chain.rpc.call("eth_getLogs", span | blocks)
+
+        async def ask(start: int, last: int) -> list[RawLog]:
+            blocks = {"fromBlock": hex(start), "toBlock": hex(last)}
+            logs: list[RawLog] = await self._chain.rpc.call("eth_getLogs", span | blocks)
+            return logs
+
+        while first <= head:
+            logs, last = await self._ranges.read(first, head, ask)
             found += [kind.from_log(log, self._chain.contracts.chain_id) for log in logs]
+            first = last + 1
         return tuple(found)
 
     async def _epoch_of(self, epoch: int, block_number: int | None = None) -> tuple[Account, int]:

@@ -141,9 +141,9 @@ def _deed(step: ReputationStep) -> str:
 
 
 def _cores(entry: NodeEntry) -> str:
-    """`2 of 16` where detectors measured 2 and the node declared 16."""
-    declared = str(entry.cpu_cores)
-    return declared if entry.measured_in is None else f"{entry.verified_cpu_cores} of {declared}"
+    """`2 of 16` where the node declared 16 and is planned with as 2."""
+    declared, planned = entry.cpu_cores, entry.verified_cpu_cores
+    return str(declared) if planned == declared else f"{planned} of {declared}"
 
 
 def _column(column: ColumnMetadata) -> str:

@@ -1,7 +1,8 @@
 """What a node declares of itself. Only its hash stands on chain."""
 
 import hashlib
-from typing import Annotated
+from math import ceil
+from typing import Annotated, Final
 
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -10,10 +11,21 @@ from soterone.domain.ids import Hash32, hash32
 
 Endpoint = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$")]
 
+REFERENCE_CORE_SPEED: Final = 16_000
+"""What one core of a server of 2023 does: the core in which capacity is counted, and held against who declares none."""
+
+
+def reference_cores(cores: int, speed: int) -> int:
+    """Return how many reference cores do the work of these at most; a faster core counts as one, and any node has one.
+
+    So who declares slow cores, or shows them to detectors, is planned with for that much less.
+    """
+    return max(1, ceil(cores * min(speed, REFERENCE_CORE_SPEED) / REFERENCE_CORE_SPEED))
+
 
 class NodeProfile(BaseModel):
     """Name, reach and resources of a node, as declared. `core_speed`: thousandths of the detectors' yardstick task that
-    one core does a second; None when untold."""
+    one core does a second; None is taken as `REFERENCE_CORE_SPEED`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,6 +36,11 @@ class NodeProfile(BaseModel):
     disk_bytes: int = Field(ge=0, lt=2**53)
     core_speed: int | None = Field(None, ge=1, lt=2**31)
     engines: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")], ...] = ()
+
+    @property
+    def speed(self) -> int:
+        """What one core is taken to do, in the units of `core_speed`."""
+        return self.core_speed or REFERENCE_CORE_SPEED
 
     def canonical(self) -> bytes:
         """Return the profile as canonical JSON (RFC 8785)."""

@@ -49,8 +49,9 @@ class DatasetList(Body):
 class NodeEntry(Body):
     """A node with its public standing. `score` is R' on chain, 0 to 1.
 
-    `cpu_cores` and `memory_bytes` are declared, the verified ones what queries are planned with: less where detectors
-    measured less, in the claim `measured_in`.
+    `cpu_cores`, `memory_bytes` and `core_speed` (thousandths of the yardstick task a second) are declared, the verified
+    ones what queries are planned with: less where detectors measured less, in the claim `measured_in`, and where the
+    cores are slower than the reference.
     """
 
     account: AccountText
@@ -61,6 +62,7 @@ class NodeEntry(Body):
     online: bool
     cpu_cores: int
     memory_bytes: int
+    core_speed: int | None = None
     verified_cpu_cores: int
     verified_memory_bytes: int
     measured_in: str | None = None

@@ -826,6 +826,7 @@ class NodeCard(_message.Message):
     PROFILE_VERSION_FIELD_NUMBER: _builtins.int
     CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
     DATASETS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
     account: _builtins.bytes
     profile_version: _builtins.int
     certificate_pem: _builtins.bytes
@@ -835,6 +836,10 @@ class NodeCard(_message.Message):
     def datasets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatasetCommitment]:
         """as published"""
 
+    @_builtins.property
+    def snapshot(self) -> Global___ResourceSnapshot:
+        """of its latest heartbeat; absent while it sent none"""
+
     def __init__(
         self,
         *,
@@ -843,10 +848,11 @@ class NodeCard(_message.Message):
         profile_version: _builtins.int = ...,
         certificate_pem: _builtins.bytes = ...,
         datasets: _abc.Iterable[Global___DatasetCommitment] | None = ...,
+        snapshot: Global___ResourceSnapshot | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "certificate_pem", b"certificate_pem", "datasets", b"datasets", "profile", b"profile", "profile_version", b"profile_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "certificate_pem", b"certificate_pem", "datasets", b"datasets", "profile", b"profile", "profile_version", b"profile_version", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

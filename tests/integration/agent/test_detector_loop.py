@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from fixtures.detection import Ground
 from fixtures.participants import Node
 
 from node_agent.detection.appeals import Appeals
-from node_agent.detection.detector import Detector, DetectorParts
+from node_agent.detection.detector import Detector
 from node_agent.detection.draws import Draws
 from node_agent.detection.hearings import Hearings
 from node_agent.detection.openings import Openings
+from node_agent.detection.parts import DetectorParts
 from node_agent.detection.paying import Payer
 from node_agent.detection.polling import Polling
+from node_agent.detection.reach import load_in_heartbeats
 from node_agent.detection.rounds import Rounds
 from node_agent.detection.schedule import Schedule
 from node_agent.detection.speed import core_speed
@@ -47,7 +50,9 @@ from soterone.rpc.generated import coordinator_pb2 as pb
 EPOCH_SECONDS = 36_000
 SEATS = 8
 VERSION = 0x000100
-MODEST = NodeProfile(name="node", endpoint="127.0.0.1:1", cpu_cores=1, memory_bytes=64 * 2**20, disk_bytes=0)
+MODEST = NodeProfile(
+    name="node", endpoint="127.0.0.1:1", cpu_cores=1, memory_bytes=64 * 2**20, disk_bytes=0, core_speed=1_000
+)
 
 
 class Warp:
@@ -188,12 +193,21 @@ class Town:
         return node
 
     def _detector(self, node: Node, store: Store, polling: Polling, hearings: Hearings) -> Detector:
-        rounds = Rounds(node.tls, self.court.chain, self._registry, store.findings, lambda: True, self.warp)
+        rounds = Rounds(
+            node.tls,
+            self.court.chain,
+            self._registry,
+            store.findings,
+            lambda: True,
+            partial(load_in_heartbeats, self.coordinator),  # type: ignore[arg-type]
+            self.warp,
+        )
         parts = DetectorParts(
             own=node.account,
             tls=node.tls,
             coordinator=self.coordinator,  # type: ignore[arg-type]
             chain=self.court.chain,
+            quorum=Quorum(self.court.chain),
             store=store,
             rounds=rounds,
             polling=polling,

@@ -25,6 +25,7 @@ from soterone.chain.events import ClaimReversed, VotesCommitted
 from soterone.chain.records import Contracts
 from soterone.crypto.accounts import Signer
 from soterone.domain.ids import Account, hash_bytes
+from soterone.domain.profiles import REFERENCE_CORE_SPEED, NodeProfile
 from soterone.domain.roles import Role
 from soterone.rest.catalog import ClaimView, NodeEntry
 
@@ -50,8 +51,8 @@ async def court(own_anvil: Anvil, world: World) -> Court:
     return made
 
 
-async def join(world: World) -> Account:
-    node = (await world.add_node(Role.MPC_NODE, profile=BOAST)).account
+async def join(world: World, profile: NodeProfile = BOAST) -> Account:
+    node = (await world.add_node(Role.MPC_NODE, profile=profile)).account
     await eventually(lambda: world.context.chain.node_of(node), lambda found: found.roles != 0)
     return node
 
@@ -114,6 +115,17 @@ async def test_a_false_profile_lowers_the_capacity_until_it_is_reversed(world: W
     await eventually(lambda: capacity(world, liar), lambda found: found.cpu_cores == 16)
     assert (await claim(world, liar)).status == "reversed"
     assert (await entry(world, liar)).measured_in is None
+
+
+async def test_slow_cores_are_planned_with_for_what_they_do(world: World) -> None:
+    eighth = BOAST.model_copy(update={"core_speed": REFERENCE_CORE_SPEED // 8})
+    fast = BOAST.model_copy(update={"core_speed": 8 * REFERENCE_CORE_SPEED})
+    slow, quick = await join(world, eighth), await join(world, fast)
+    assert (await capacity(world, slow)).cpu_cores == (await entry(world, slow)).verified_cpu_cores == 2
+    assert (await capacity(world, quick)).cpu_cores == (await entry(world, quick)).verified_cpu_cores == 16
+    assert (await entry(world, slow)).cpu_cores == 16
+    assert await has_room(world, slow, 2)
+    assert not await has_room(world, slow, 3)
 
 
 async def test_a_reorganisation_takes_a_measurement_away(

@@ -12,6 +12,7 @@ from coordinator.app import create_app
 from coordinator.health import Health
 from coordinator.permissions import RULES, Caller, Reach
 from coordinator.services import open_context
+from node_agent.detection.reach import load_in_heartbeats
 from soterone.crypto.accounts import Signer, account_bytes
 from soterone.crypto.certificates import (
     CertificateAuthority,
@@ -132,12 +133,30 @@ async def test_only_detectors_learn_how_nodes_are_reached(live: LiveCoordinator)
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     async with detector.agents() as agents:
         (card,) = (await agents.DescribeNodes(asked)).nodes
+        assert await load_in_heartbeats(agents, node.signer.account) is None
         assert card.account == account_bytes(node.signer.account)
         assert NodeProfile.model_validate_json(card.profile.json).hash == node.profile.hash
         assert key_hash_of_certificate(card.certificate_pem) == key_hash_of_key(node.tls_key)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await agents.DescribeNodes(pb.NodesRequest(accounts=[bytes(20)] * 65))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_detectors_learn_what_a_node_told_in_its_last_heartbeat(live: LiveCoordinator) -> None:
+    node, detector = ClientNode(live), ClientNode(live, roles=int(Role.DETECTOR))
+    await node.register()
+    await detector.register()
+    snapshot = pb.ResourceSnapshot(memory_total_bytes=2**33, load_1min=7.5)
+    async with node.agents() as agents:
+        stream = agents.Connect()
+        await stream.write(pb.AgentMessage(sequence=1, heartbeat=pb.Heartbeat(snapshot=snapshot)))
+        assert (await stream.read()).ack.sequence == 1
+        stream.cancel()
+    async with detector.agents() as agents:
+        assert await load_in_heartbeats(agents, node.signer.account) == 7.5
+        assert await load_in_heartbeats(agents, Signer.new().account) is None
+    async with node.agents() as agents:
+        assert await load_in_heartbeats(agents, node.signer.account) is None, "only detectors are told"
 
 
 async def test_a_node_learns_nothing_of_queries_that_it_takes_no_part_in(owner: ClientNode) -> None:

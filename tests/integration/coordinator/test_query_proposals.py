@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 from fixtures.query_world import DATASETS, LABELLED, PROFILE, World, eventually, table
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select, update
+from sqlmodel import col
 
 from coordinator.datasets import service as datasets
 from coordinator.errors import CoordinatorError, answer_to
-from coordinator.models.nodes import Node
+from coordinator.models.nodes import Node, NodeLiveness
 from coordinator.models.queries import Offer, OfferState, Query
 from coordinator.models.resources import Reservation
 from coordinator.queries import errors, service
@@ -137,6 +138,24 @@ async def test_a_drawn_trio_has_three_operators(world: World) -> None:
         proposal = await world.propose()
         assert not {mpcs[0], sibling.account} <= {*proposal.order.mpcs}
         await service.cancel(world.context, world.customer.account, proposal.query_id, CancelRequest())
+
+
+async def test_who_tells_of_load_is_drawn_only_where_others_are_short(world: World) -> None:
+    owners = {one.account for one in world.owners}
+    busy, *others = [node for node in world.moods if node not in owners]
+
+    async def propose(*loaded: Account) -> set[str]:
+        async with world.database.transaction() as session:
+            load = case((col(NodeLiveness.account).in_(loaded), PROFILE.cpu_cores), else_=0.0)
+            await session.execute(update(NodeLiveness).values(load_1min=load))
+        proposal = await world.propose()
+        await service.cancel(world.context, world.customer.account, proposal.query_id, CancelRequest())
+        return {*proposal.order.mpcs}
+
+    for _ in range(3):
+        assert await propose(busy) == {*others}
+    assert busy in await propose(busy, others[0])
+    assert len(await propose(busy, *others)) == 3
 
 
 async def test_a_bad_result_key_is_refused(world: World) -> None:

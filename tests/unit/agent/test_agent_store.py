@@ -12,6 +12,7 @@ from node_agent.folder import AlreadyRunning, DataFolder
 from node_agent.policy import Policy
 from node_agent.sessions.ports import SessionRecord
 from node_agent.store import Store, StoreError
+from node_agent.store.ballots import CastBallot
 from node_agent.store.chain_log import LoggedEvent
 from node_agent.store.datasets import StoredDataset
 from node_agent.store.node_keys import NodeKey
@@ -31,6 +32,15 @@ FIRST_KEY, SECOND_KEY = hash32(b"\x01" * 32), hash32(b"\x02" * 32)
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "agent.sqlite3")
+
+
+def test_ballots_are_forgotten_once_they_can_decide_nothing(store: Store) -> None:
+    for epoch in range(10):
+        for kind, evidence in ((1, ""), (2, "{}")):
+            store.ballots.cast(CastBallot(epoch, NODE, OPERATOR, kind, bytes(32), b"vote", evidence))
+    store.ballots.prune(8, 5)
+    kept = {(epoch, one.kind) for epoch in range(10) for one in store.ballots.of(epoch, NODE)}
+    assert kept == {(5, 2), (6, 2), (7, 2), (8, 1), (8, 2), (9, 1), (9, 2)}
 
 
 def test_a_session_survives_reopening_with_every_field(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_query_that_computes_excuses_a_round(challenge: Heard) -> None:
 
 def test_a_false_profile_is_accused_with_what_was_measured() -> None:
     (found,) = suspicions(replace(NOTHING_SEEN, rounds=(LIE, LIE)))
-    assert (found.kind, found.measured) == (Kind.PROFILE, Measurement(2, 16_384, 20_000))
+    assert (found.kind, found.measured) == (Kind.PROFILE, Measurement(2, 16_384, 30_000))
     assert kinds(replace(NOTHING_SEEN, rounds=(LIE,))) == []
     assert kinds(replace(NOTHING_SEEN, rounds=(LIE, TRUTH))) == []
 

@@ -1,19 +1,21 @@
 """How nodes are reached is believed only as far as the chain bears it out."""
 
+from typing import Any, cast
+
 import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from fixtures.participants import new_node
 
-from node_agent.detection.reach import Reach, held_against
+from node_agent.detection.reach import Reach, held_against, reach_of
 from node_agent.resources import usable_cores
 from soterone.chain.records import NodeRecord, NodeStatus
 from soterone.crypto.accounts import account_bytes
 from soterone.crypto.certificates import CertificateAuthority, key_hash_of_key
-from soterone.domain.ids import hash32, hash_bytes
+from soterone.domain.ids import Account, hash32, hash_bytes
 from soterone.domain.profiles import NodeProfile
 from soterone.domain.roles import Role
-from soterone.rpc.generated.coordinator_pb2 import NodeCard
+from soterone.rpc.generated.coordinator_pb2 import NodeCard, NodesReply, NodesRequest
 from soterone.rpc.generated.coordinator_pb2 import NodeProfile as ProfileMessage
 
 AUTHORITY = CertificateAuthority.create()
@@ -57,6 +59,30 @@ def test_what_the_chain_has_the_hashes_of_is_believed() -> None:
 )
 def test_anything_else_is_not(told: NodeCard) -> None:
     assert held_against(told, NODE.account, RECORD) is None
+
+
+class Telling:
+    """A coordinator that tells these cards, whatever it is asked."""
+
+    def __init__(self, *cards: NodeCard) -> None:
+        self.cards = cards
+
+    async def DescribeNodes(self, asked: NodesRequest, timeout: float) -> NodesReply:  # noqa: N802, ASYNC109
+        return NodesReply(nodes=self.cards)
+
+
+class Chain:
+    """A registry that has one node."""
+
+    async def node_of(self, node: Account) -> NodeRecord:
+        return RECORD
+
+
+@pytest.mark.parametrize("odd", [b"", b"\1" * 19, b"\1" * 21])
+async def test_an_account_of_another_length_is_passed_over(odd: bytes) -> None:
+    cards = NodeCard(account=odd), card()
+    found = await reach_of(cast(Any, Telling(*cards)), Chain(), [NODE.account])
+    assert [one.account for one in found] == [NODE.account]
 
 
 def test_this_machine_has_a_core() -> None:

@@ -19,6 +19,7 @@ from node_agent.detection.verdict import (
 )
 from scripts.bench.detection_model import HONEST, Conduct, Machine, World, declared_truly, probe
 from soterone.domain.detection import Measurement
+from soterone.domain.profiles import NodeProfile, reference_cores
 
 TWO_CORES = Machine(2, 2)
 SIXTEEN = Declared(16, 16_384, 20_000)
@@ -76,13 +77,52 @@ def test_delaying_the_yardstick_hides_nothing(chance: random.Random, delay: floa
 
 @settings(deadline=None)
 @given(dice, st.floats(8, 100))
-def test_a_load_told_to_detectors_alone_is_a_lie(chance: random.Random, delay: float) -> None:
-    seen = probe(TWO_CORES, SIXTEEN, IDLE, Conduct(delay, told_load=64.0), chance)
+def test_a_load_told_to_detectors_alone_excuses_nothing(chance: random.Random, delay: float) -> None:
+    alone = Conduct(delay, told_load=64.0)
+    assert judge_profile(SIXTEEN, probe(TWO_CORES, SIXTEEN, IDLE, alone, chance)).opinion is Opinion.FALSE
+    everywhere = replace(alone, heartbeat_load=64.0)
+    assert judge_profile(SIXTEEN, probe(TWO_CORES, SIXTEEN, IDLE, everywhere, chance)).opinion is Opinion.TRUE
+
+
+@settings(deadline=None)
+@given(dice, st.floats(8, 100))
+def test_two_loads_are_a_lie_even_where_the_coordinator_is_silent(
+    chance: random.Random, delay: float
+) -> None:
+    told = probe(TWO_CORES, SIXTEEN, IDLE, Conduct(delay, told_load=64.0), chance)
+    seen = [replace(one, load_in_heartbeats=None) for one in told]
     assert judge_profile(SIXTEEN, seen).opinion is Opinion.TRUE
     snapshots = [Snapshot(load_1min=1.0, memory_total_bytes=SIXTEEN.memory_mib * 2**20)] * ROUNDS
     assert judge_snapshots(SIXTEEN, seen, snapshots).opinion is Opinion.FALSE
     busy = [replace(one, load_1min=60.0) for one in snapshots]
     assert judge_snapshots(SIXTEEN, seen, busy).opinion is Opinion.TRUE
+
+
+@settings(deadline=None)
+@given(dice, st.floats(1, 100), st.sampled_from([None, 0.0, 64.0]))
+def test_who_declares_no_speed_is_held_to_the_reference(
+    chance: random.Random, delay: float, told_load: float | None
+) -> None:
+    untold = Declared.of(
+        NodeProfile(name="n", endpoint="n:1", cpu_cores=16, memory_bytes=2**34, disk_bytes=0)
+    )
+    seen = probe(TWO_CORES, untold, IDLE, Conduct(delay, told_load), chance)
+    assert judge_profile(untold, seen).opinion is Opinion.FALSE
+
+
+@settings(deadline=None)
+@given(dice, st.floats(1, 100), st.integers(1, 64_000))
+def test_a_speed_declared_too_low_is_found_or_planned_with(
+    chance: random.Random, delay: float, speed: int
+) -> None:
+    """Two cores of 20,000 do the work of 2.5 reference cores; four times as much, and noise, is not accused."""
+    slow = replace(SIXTEEN, speed=speed)
+    found = judge_profile(slow, probe(TWO_CORES, slow, IDLE, Conduct(delay), chance))
+    if found.opinion is not Opinion.FALSE:
+        assert reference_cores(slow.cores, slow.speed) <= 13
+    else:
+        assert found.measured is not None
+        assert reference_cores(found.measured.cores, found.measured.speed) <= 4
 
 
 @settings(deadline=None)
@@ -118,7 +158,7 @@ def test_one_lucky_run_hides_nothing() -> None:
 
 def test_what_was_measured_is_said() -> None:
     found = judge_profile(SIXTEEN, rounds(Pair(0.1, 0.8, 0)))
-    assert found.measured == Measurement(cores=2, memory_mib=16_384, speed=20_000)
+    assert found.measured == Measurement(cores=2, memory_mib=16_384, speed=30_000)
     assert found.sentence == "16 lanes did the work of 2.00 at best."
 
 
@@ -126,7 +166,11 @@ def test_the_declared_speed_is_held_against_the_load_told() -> None:
     slow = Pair(1.0, 1.0, 0)
     assert judge_profile(SIXTEEN, rounds(slow)).opinion is Opinion.FALSE
     assert judge_profile(SIXTEEN, rounds(replace(slow, load=48))).opinion is Opinion.TRUE
-    assert judge_profile(replace(SIXTEEN, speed=0), rounds(slow)).opinion is Opinion.TRUE
+    told = [replace(one, load_in_heartbeats=3.0) for one in rounds(replace(slow, load=48))]
+    assert judge_profile(SIXTEEN, told).opinion is Opinion.FALSE
+    assert judge_profile(SIXTEEN, [replace(one, load_in_heartbeats=48.0) for one in told]).opinion is (
+        Opinion.TRUE
+    )
 
 
 def test_wrong_answers_in_every_round_refute_everything() -> None:
