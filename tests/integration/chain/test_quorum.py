@@ -25,6 +25,7 @@ from soterone.chain.records import Contracts
 from soterone.crypto.accounts import Signer
 from soterone.domain.detection import ClaimStatus, Kind, Measurement
 from soterone.domain.ids import Account, hash_bytes
+from soterone.domain.profiles import REFERENCE_CORE_SPEED
 from soterone.domain.reputation import PENALTIES, Severity
 from soterone.domain.roles import Role
 
@@ -86,7 +87,7 @@ async def test_five_of_seven_uphold_and_the_profile_is_announced(court: Court) -
     assert upheld.claim.accusation == accusation
     assert upheld.claim.signers_among(panel) == panel[:5]
     assert isinstance(measured, ProfileMeasured)
-    assert measured.measured == Measurement(2, 4096, 700)
+    assert measured.measured == Measurement(2, 4096, REFERENCE_CORE_SPEED)
     assert isinstance(updated, ReputationUpdated)
     assert updated.bad == upheld.claim.added == PENALTIES[Severity.GRAVE]
     assert (await court.quorum.claim_of(committed.commitment)).status is ClaimStatus.UPHELD
