@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from soterone.audit.headers import Header, headers_at
 from soterone.audit.report import Finding
 from soterone.chain.bloom import bloom_of
 from soterone.chain.client import ChainClient
-from soterone.chain.errors import ChainError, RpcError
+from soterone.chain.errors import ChainError
 from soterone.chain.events import Event, LogPosition, RawLog
+from soterone.chain.log_ranges import LogRanges
 from soterone.domain.ids import Hash32, hash32
 
-RANGE_BLOCKS = 2_000
 _SHOWN_DIFFERENCES = 20
 
 
@@ -90,19 +91,7 @@ async def logs_between(
 ) -> list[RawLog]:
     """Read the logs of a range, only those of some kinds when any are named; in halves wherever the node finds it too
     large."""
-    logs: list[RawLog] = []
-    size = RANGE_BLOCKS
-    while first <= last:
-        end = min(first + size - 1, last)
-        try:
-            logs += await chain.logs_between(first, end, kinds)
-        except RpcError:
-            if end == first:
-                raise
-            size = (end - first + 1) // 2
-        else:
-            first = end + 1
-    return logs
+    return await LogRanges().read_all(first, last, partial(chain.logs_between, kinds=kinds))
 
 
 def _unannounced(logs: Sequence[RawLog], headers: Mapping[int, Header]) -> Iterator[Finding]:

@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from soterone.audit.headers import headers_at
-from soterone.audit.history import RANGE_BLOCKS, History
+from soterone.audit.history import History
 from soterone.audit.replay import Replay
 from soterone.audit.report import Figures, Scope, Step
 from soterone.chain.client import ChainClient
 from soterone.chain.events import Event, ReputationUpdated
+from soterone.chain.log_ranges import LogRanges
 
 
 async def steps_of(chain: ChainClient, scope: Scope, history: History, first_block: int) -> tuple[Step, ...]:
@@ -22,10 +24,8 @@ async def steps_of(chain: ChainClient, scope: Scope, history: History, first_blo
     if scope.everything:
         return ()
     subject = scope.query or scope.node
-    earlier: list[Event] = []
-    for start in range(first_block, history.first_block, RANGE_BLOCKS):
-        end = min(start + RANGE_BLOCKS, history.first_block) - 1
-        earlier += await chain.events_about([subject] if subject else [], start, end)
+    about = partial(chain.events_about, [subject] if subject else [])
+    earlier: list[Event] = await LogRanges().read_all(first_block, history.first_block - 1, about)
     events = [*earlier, *(one for one in history.events if _names(one, scope))]
     heights = sorted({one.position.block_number for one in earlier} - history.headers.keys())
     headers = {**history.headers, **await headers_at(chain, heights)}

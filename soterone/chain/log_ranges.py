@@ -1,6 +1,6 @@
 """Reads logs in ranges of blocks as large as the chain's node likes: halves what is too much, and grows again."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import structlog
@@ -12,6 +12,7 @@ _log = structlog.get_logger(__name__)
 RANGE_BLOCKS: Final = 5_000
 
 Found = TypeVar("Found")
+Item = TypeVar("Item")
 
 
 class LogRanges:
@@ -37,3 +38,15 @@ class LogRanges:
             else:
                 self._blocks = min(self._blocks * 9 // 8 + 1, self._most_blocks)
                 return found, last
+
+    async def read_all(
+        self, first: int, target: int, ask: Callable[[int, int], Awaitable[Sequence[Item]]]
+    ) -> list[Item]:
+        """Return everything that `ask(first, last)` gives of a range of heights, both included, in as many calls as
+        it needs; nothing when the range is empty."""
+        found: list[Item] = []
+        while first <= target:
+            part, last = await self.read(first, target, ask)
+            found += part
+            first = last + 1
+        return found

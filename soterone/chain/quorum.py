@@ -140,18 +140,14 @@ class Quorum:
         first = max(self._chain.contracts.start_block, head - blocks_back)
         topic = next(one for one, codec in event_codecs().items() if codec.name == kind.__name__)
         span = {"topics": [topic, *topics], "address": self._chain.contracts.addresses[QUORUM]}
-        found: list[Kept] = []
 
         async def ask(start: int, last: int) -> list[RawLog]:
             blocks = {"fromBlock": hex(start), "toBlock": hex(last)}
             logs: list[RawLog] = await self._chain.rpc.call("eth_getLogs", span | blocks)
             return logs
 
-        while first <= head:
-            logs, last = await self._ranges.read(first, head, ask)
-            found += [kind.from_log(log, self._chain.contracts.chain_id) for log in logs]
-            first = last + 1
-        return tuple(found)
+        logs = await self._ranges.read_all(first, head, ask)
+        return tuple(kind.from_log(log, self._chain.contracts.chain_id) for log in logs)
 
     async def _epoch_of(self, epoch: int, block_number: int | None = None) -> tuple[Account, int]:
         roster, seed = await self._read("epochOf", epoch, block_number=block_number)

@@ -10,7 +10,6 @@ from audits import audit_through, complaints, finished_query, small_history
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures.chain import Anvil
 
-from soterone.audit import story
 from soterone.audit.auditor import Request, run_audit
 from soterone.audit.checkpoint import Checkpoint, CheckpointError, load, own_key, public_key_of, save
 from soterone.audit.report import AnchorKind, Scope
@@ -97,9 +96,8 @@ class SparingRpc(JsonRpc):
 
 
 async def test_what_lies_behind_a_checkpoint_is_read_in_ranges(
-    own_chain: ChainClient, query: QueryId, monkeypatch: pytest.MonkeyPatch
+    own_chain: ChainClient, query: QueryId
 ) -> None:
-    monkeypatch.setattr(story, "RANGE_BLOCKS", 4)
     request = Request(Scope(query=query), checkpoint=await checkpoint_of(own_chain))
     whole = (await run_audit(own_chain, Request(Scope(query=query)))).report
     async with ChainClient(SparingRpc(own_chain.rpc.endpoint), own_chain.contracts) as sparing:
