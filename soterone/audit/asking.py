@@ -71,12 +71,14 @@ def ask(transport: Transport, known: Known) -> Told:
     queries, queries_end = (
         _queries(transport, known.dispatched + UNDISPATCHED_QUERIES) if transport.token else ((), True)
     )
-    accused = sorted({account(one.account) for one in nodes} | known.accused)
+    shown = {account(one.account) for one in nodes}
+    accused = sorted(shown | known.accused)
+    reputations = {one: transport.get(f"reputation/{one}", ReputationView) for one in sorted(shown)}
     return Told(
         known.head_number,
         transport.get("network", NetworkDescription),
         nodes,
-        tuple(transport.get(f"reputation/{one.account}", ReputationView) for one in nodes),
+        tuple(reputations[account(one.account)] for one in nodes),
         queries,
         {one: tuple(transport.get(f"reputation/{one}/claims", ClaimList).claims) for one in accused},
         tuple(name for name, ends in (("nodes", nodes_end), ("queries", queries_end)) if not ends),
