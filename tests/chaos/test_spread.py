@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("spread")  # all in one process: one network
-
 ROOT = Path(__file__).parents[2]
 SPREAD = (
     "api/training/stop@postgres",

@@ -20,8 +20,6 @@ from web3.types import EventData
 from soterone.chain.artifacts import load_artifact
 from soterone.domain.reputation_book import ReputationBook
 
-pytestmark = pytest.mark.xdist_group("demo")  # all in one process: one network
-
 
 @pytest.fixture(scope="module")
 def web3(demo: Demo) -> Web3:

@@ -15,8 +15,6 @@ from soterone.domain.metadata import ColumnMetadata, DatasetMetadata
 from soterone.domain.spec import QuerySpec
 from soterone.rpc.generated import coordinator_pb2 as pb
 
-pytestmark = pytest.mark.xdist_group("hospitals")  # all in one process: one network
-
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 

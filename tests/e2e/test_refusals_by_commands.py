@@ -17,8 +17,6 @@ from hospitals import ROOT, Finished, Hospitals, laboratory_table, write_table
 
 from soterone.client.customer import Customer
 
-pytestmark = pytest.mark.xdist_group("hospitals")  # all in one process: one network
-
 NOBODY_LISTENS = "127.0.0.1:9"
 
 

@@ -22,8 +22,6 @@ from soterone.rpc.channels import MAX_MESSAGE_BYTES, enrolment_channel
 from soterone.rpc.generated import coordinator_pb2 as pb
 from soterone.rpc.generated.coordinator_pb2_grpc import EnrolmentStub
 
-pytestmark = pytest.mark.xdist_group("hospitals")  # all in one process: one network
-
 NO_QUERY = bytes(32)
 
 

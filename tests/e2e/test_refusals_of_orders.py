@@ -29,8 +29,6 @@ from soterone.rpc.channels import peer_channel
 from soterone.rpc.generated.peer_pb2 import JoinRequest
 from soterone.rpc.generated.peer_pb2_grpc import PeerStub
 
-pytestmark = pytest.mark.xdist_group("hospitals")  # all in one process: one network
-
 PLANTED = "Zebra4711"
 """A value that no sentence and no log may repeat."""
 

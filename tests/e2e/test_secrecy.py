@@ -18,8 +18,6 @@ from marked_tables import ROWS_COMMON, ROWS_EACH, fixed_point, weight_needles
 from needles import Needles
 from process_memory import dump
 
-pytestmark = pytest.mark.xdist_group("secrecy")  # all in one process: one network
-
 SHARE_BYTES = ROWS_COMMON * 4 * 16
 FORMS = {"float64", "float32", "fixed point"}
 Found = dict[str, Counter[str]]
