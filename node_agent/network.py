@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from node_agent.errors import AgentError, Unreachable
 from soterone.chain.client import ChainClient
+from soterone.chain.deployment import Deployment, DeploymentError
 from soterone.chain.errors import ChainError, ChainUnreachableError
 from soterone.chain.records import Contracts
 from soterone.client import errors as client_errors
@@ -74,8 +75,6 @@ def fetch_description(coordinator: str, ca_file: Path | None) -> NetworkDescript
 
 def check_against_deployment(description: NetworkDescription, path: Path) -> dict[str, Hash32]:
     """Return the code hashes of a deployment file; NetworkError when the coordinator names other contracts."""
-    from soterone.chain.deployment import Deployment, DeploymentError
-
     try:
         deployment = Deployment.load(path)
     except DeploymentError as error:

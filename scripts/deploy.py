@@ -16,7 +16,8 @@ from eth_account import Account
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from soterone.chain.deployment import Deployment, DeploymentError, Parameters, connect, deploy, is_live
+from soterone.chain.deploying import connect, deploy, is_live
+from soterone.chain.deployment import Deployment, DeploymentError, Parameters
 
 FOLDER = Path(__file__).parents[1] / "deployments"
 

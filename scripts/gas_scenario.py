@@ -18,7 +18,8 @@ from web3.types import RPCEndpoint
 from scripts.devnet.anvil import DEVELOPER_KEYS
 from scripts.gas_quorum import DELAY_SECONDS, Quorum, signer_of, sorted_signers
 from soterone.chain.artifacts import load_artifact
-from soterone.chain.deployment import Parameters, connect, deploy
+from soterone.chain.deploying import connect, deploy
+from soterone.chain.deployment import Parameters
 from soterone.chain.openings import Opening, result_hash
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import Domain, Feedback, LossReport, Message, QueryOrder, Registration, sign

@@ -23,7 +23,8 @@ from scripts.devnet.anvil import DEVELOPER_KEYS, Anvil
 from scripts.devnet.network import BIN
 from scripts.devnet.postgres import running_postgres
 from scripts.devnet.process import run
-from soterone.chain.deployment import Deployment, deploy
+from soterone.chain.deploying import deploy
+from soterone.chain.deployment import Deployment
 
 FLOOR_SECONDS, PATIENCE_SECONDS = 60.0, 600.0
 

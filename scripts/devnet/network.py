@@ -19,7 +19,8 @@ from scripts.devnet.hosting import Hosting, Loopback
 from scripts.devnet.postgres import Postgres
 from scripts.devnet.process import Process, run
 from soterone.chain.client import ChainClient
-from soterone.chain.deployment import DEVNET, Deployment, Parameters, deploy
+from soterone.chain.deploying import deploy
+from soterone.chain.deployment import DEVNET, Deployment, Parameters
 from soterone.chain.direct_sender import DirectSender
 from soterone.chain.governance import GovernanceCalls, carry_through
 from soterone.chain.records import Contracts

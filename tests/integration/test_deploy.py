@@ -14,7 +14,8 @@ from fixtures.chain import DEVELOPER_KEYS, Anvil
 from web3 import HTTPProvider, Web3
 
 from soterone.chain.artifacts import load_artifact
-from soterone.chain.deployment import Deployment, DeploymentError, Parameters, deploy, is_live
+from soterone.chain.deploying import deploy, is_live
+from soterone.chain.deployment import Deployment, DeploymentError, Parameters
 from soterone.domain.panels import Terms
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "deploy.py"
