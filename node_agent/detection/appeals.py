@@ -1,8 +1,8 @@
 """Claims under appeal, as the chain has them, and what takes one back.
 
-A claim stands unless one of three things is so: fewer accusers than a claim needs open evidence that bears it out; a
-query that the chain bears out excuses the silence; or the panel of the appeal measures the very same profile and finds
-it true. What a node may simply have mended since (silence, version) is not measured again.
+A claim stands unless one of three things is so: too few accusers open evidence that bears it out; a query that the
+chain bears out excuses the silence; or the panel of the appeal measures the very same profile and finds it true. What
+a node may simply have mended since (silence, version) is not measured again.
 """
 
 import time
@@ -27,8 +27,9 @@ _SPARE_BLOCKS = 100
 
 @dataclass(frozen=True, slots=True)
 class Appeal:
-    """A claim that its accused contests. `leaves`: what each accuser who signed had committed to; `threshold` votes
-    were needed for the claim, and are for its reversal. `panel` hears it in `epoch`, in ascending order."""
+    """A claim that its accused contests. `leaves`: what each accuser who signed had committed to. `panel` hears it in
+    `epoch`, in ascending order, and `threshold` of its votes reverse. So many `openings` carry the claim: accusers who
+    collude with the accused sign, then open nothing."""
 
     claim_id: Hash32
     claim: Claim
@@ -37,6 +38,7 @@ class Appeal:
     leaves: Mapping[Account, bytes]
     panel: tuple[Account, ...]
     threshold: int
+    openings: int
 
     @property
     def node(self) -> Account:
@@ -109,6 +111,7 @@ class Appeals:
             leaves={one: leaves[one] for one in signers},
             panel=hearing,
             threshold=first.terms.threshold,
+            openings=first.terms.honest_voters,
         )
 
 
@@ -130,7 +133,7 @@ def reason_to_reverse(
     """
     kind = appeal.claim.accusation.kind
     bearing = [one for one in shown if _bears_out(one, kind)]
-    if len(bearing) < appeal.threshold:
+    if len(bearing) < appeal.openings:
         return f"Evidence that bears out the claim was opened by {len(bearing)} of its accusers only."
     if kind is Kind.LIVENESS and excused:
         return "It computed a query for as long as it was judged."

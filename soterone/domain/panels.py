@@ -48,6 +48,12 @@ class Terms:
         """With fewer seats there are no panels: two panels without a common member, and two seats to recuse."""
         return 2 * self.panel_size + 2
 
+    @property
+    def honest_voters(self) -> int:
+        """So many of the votes that decide come from honest members when all members that did not have to vote
+        collude: threshold − (panel_size − threshold), at least 1."""
+        return 2 * self.threshold - self.panel_size
+
     def highest_severity(self, kind: int) -> int:
         """The highest severity that a claim of this kind may have; 0 for kinds that there are not."""
         return self.severities >> 4 * kind & 15 if 0 <= kind <= 7 else 0

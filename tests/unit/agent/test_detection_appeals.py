@@ -12,6 +12,7 @@ from node_agent.detection.verdict import Pair, Round, judge_profile
 from soterone.crypto.accounts import account
 from soterone.domain.detection import NOTHING_MEASURED, Accusation, Claim, Kind, Measurement
 from soterone.domain.ids import hash32
+from soterone.domain.panels import Terms
 from soterone.domain.reputation import Severity
 
 NODE, ACCUSERS = account(b"\x01" * 20), [account(bytes([number] * 20)) for number in (2, 3)]
@@ -25,7 +26,7 @@ SILENT = Findings(
 )
 
 
-def appeal(kind: Kind = Kind.PROFILE) -> Appeal:
+def appeal(kind: Kind = Kind.PROFILE, openings: int = 2) -> Appeal:
     accusation = Accusation(NODE, NODE, 1, 7, kind, Severity.LIGHT)
     return Appeal(
         claim_id=hash32(bytes(32)),
@@ -35,6 +36,7 @@ def appeal(kind: Kind = Kind.PROFILE) -> Appeal:
         leaves=dict.fromkeys(ACCUSERS, bytes(32)),
         panel=(),
         threshold=2,
+        openings=openings,
     )
 
 
@@ -60,6 +62,13 @@ def test_evidence_that_is_not_opened_or_bears_nothing_out_takes_it_back() -> Non
     assert other != measured()
     assert reason_to_reverse(appeal(), shown(LIED, other), None, excused=False)
     assert reason_to_reverse(appeal(Kind.VERSION), shown(LIED, measured()), None, excused=False)
+
+
+def test_two_of_seven_who_sign_and_then_open_nothing_protect_nobody() -> None:
+    seven = Terms(panel_size=7, threshold=5, appeal_epochs=24, suspension_epochs=720, severities=0x01312210)
+    opened = [Shown(LIED, measured())] * 3
+    assert reason_to_reverse(appeal(openings=seven.honest_voters), opened, None, excused=False) is None
+    assert reason_to_reverse(appeal(openings=seven.honest_voters), opened[1:], None, excused=False)
 
 
 def test_the_same_profile_found_true_takes_it_back() -> None:
