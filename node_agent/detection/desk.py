@@ -161,7 +161,7 @@ class Desk:
 
     async def _answer_all(self, runs: AsyncIterator[ChallengeRun], write: Write) -> None:
         allowance = Allowance.of(Declared.of(self._own.profile))
-        bench = await _workbench(WorkLimits(memory_bytes=allowance.memory_kib * _KIB))
+        bench = await _workbench(limits_of(allowance))
         try:
             await write(ChallengeAnswer())
             echoes = 0
@@ -218,6 +218,11 @@ class Desk:
         if caller in await self._panels.panel(own.account, own.operator, epoch):
             return True
         return self._appeals is not None and caller in await self._appeals.judges(own.account, epoch)
+
+
+def limits_of(allowance: Allowance) -> WorkLimits:
+    """Return what the child that works off a challenge may use: every lane its own processor for all of the time."""
+    return WorkLimits(allowance.memory_kib * _KIB, cpu_seconds=allowance.lanes * int(CHALLENGE_SECONDS))
 
 
 async def _workbench(limits: WorkLimits) -> Workbench:

@@ -33,7 +33,7 @@ class WorkLimits:
     """What one challenge may use. `cpu_seconds` counts over all cores, `run_seconds` is of one run by the clock."""
 
     memory_bytes: int
-    cpu_seconds: int = 120
+    cpu_seconds: int
     run_seconds: float = 60.0
 
 

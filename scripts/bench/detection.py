@@ -3,7 +3,7 @@
     python -m scripts.bench.detection [--probes 1000] [--real 0] [--json FILE]
 
 `--real N` lets this machine answer N probes of its own, every core busy with other work, and then as
-many (at most 20) in which it declares eight times its cores.
+many (at most 20) in which it declares eight times its cores. Exit 1 when an honest node is accused.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import random
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,19 +24,23 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from node_agent.detection.desk import limits_of
+from node_agent.detection.findings import Findings, Suspicion, suspicions
 from node_agent.detection.measuring import LocalAnswerer, measure
 from node_agent.detection.plan import Allowance, Declared
 from node_agent.detection.speed import core_speed
-from node_agent.detection.verdict import ROUNDS, Opinion, ProfileVerdict, Round, judge_profile
-from node_agent.detection.workbench import Workbench, WorkLimits
+from node_agent.detection.verdict import ROUNDS, Round
+from node_agent.detection.workbench import Workbench
 from node_agent.resources import memory_limit_bytes, usable_cores
 from scripts.bench.detection_model import HONEST, Conduct, Machine, World, declared_truly, probe
+from soterone.domain.detection import Kind
 from soterone.domain.profiles import REFERENCE_CORE_SPEED, reference_cores
 
 _KIB = 1024
 _SEED = 20
 _LIARS_AT_MOST = 20
 _LIE = 8
+_VERSION = 256
 
 MACHINES = {
     "1 core": Machine(1, 1),
@@ -78,6 +83,11 @@ class Row:
     accused: int
     planned_cores: int
 
+    @property
+    def honest(self) -> bool:
+        """Whether the node declared what it has."""
+        return "honest" in self.node
+
 
 def modelled(probes: int) -> Iterator[Row]:
     """Yield what happens to honest nodes, then to liars, each in `probes` probes of `ROUNDS` rounds."""
@@ -103,21 +113,21 @@ def _row(
     probes: int,
     dice: random.Random,
 ) -> Row:
-    found = [judge_profile(declared, probe(machine, declared, world, conduct, dice)) for _ in range(probes)]
-    return _counted(node, place, declared, found)
+    played = [probe(machine, declared, world, conduct, dice) for _ in range(probes)]
+    return _counted(node, place, declared, played)
 
 
-def _counted(node: str, place: str, declared: Declared, found: Sequence[ProfileVerdict]) -> Row:
-    accused = sum(one.opinion is Opinion.FALSE for one in found)
-    return Row(node, place, len(found), accused, max(_planned_cores(declared, one) for one in found))
+def _counted(node: str, place: str, declared: Declared, played: Sequence[Sequence[Round]]) -> Row:
+    found = [suspicions(Findings(declared, _VERSION, rounds=tuple(rounds))) for rounds in played]
+    planned_cores = max(_planned_cores(declared, one) for one in found)
+    return Row(node, place, len(found), sum(map(bool, found)), planned_cores)
 
 
-def _planned_cores(declared: Declared, found: ProfileVerdict) -> int:
+def _planned_cores(declared: Declared, found: Sequence[Suspicion]) -> int:
     """What the coordinator plans with: as declared, and as measured once that is refuted."""
-    planned = reference_cores(declared.cores, declared.speed)
-    if found.opinion is not Opinion.FALSE or found.measured is None:
-        return planned
-    return min(planned, reference_cores(found.measured.cores, found.measured.speed))
+    told = reference_cores(declared.cores, declared.speed)
+    refuted = (one.measured for one in found if one.kind is Kind.PROFILE)
+    return min((told, *(reference_cores(one.cores, one.speed) for one in refuted)))
 
 
 async def measured(probes: int) -> list[Row]:
@@ -132,16 +142,16 @@ async def measured(probes: int) -> list[Row]:
             (f"this machine, {liar.cores} on {honest.cores}", liar, min(probes, _LIARS_AT_MOST)),
         ):
             task = progress.add_task(name, total=count)
-            found = []
+            played = []
             for _ in range(count):
-                found.append(judge_profile(declared, [await _real_round(declared) for _ in range(ROUNDS)]))
+                played.append([await _real_round(declared) for _ in range(ROUNDS)])
                 progress.advance(task)
-            rows.append(_counted(name, "full", declared, found))
+            rows.append(_counted(name, "full", declared, played))
     return rows
 
 
 async def _real_round(declared: Declared) -> Round:
-    bench = await Workbench.start(WorkLimits(Allowance.of(declared).memory_kib * _KIB))
+    bench = await Workbench.start(limits_of(Allowance.of(declared)))
     try:
         return await measure(declared, LocalAnswerer(bench), secrets.token_bytes, time.monotonic)
     finally:
@@ -167,8 +177,8 @@ def _burn(parent: int) -> None:
         sum(range(100_000))
 
 
-def main() -> None:
-    """Run the bench and print its table."""
+def main() -> int:
+    """Run the bench and print its table; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--probes", type=int, default=1000)
     parser.add_argument("--real", type=int, default=0)
@@ -182,7 +192,8 @@ def main() -> None:
     if given.json:
         document = [{name: getattr(row, name) for name in Row.__slots__} for row in rows]
         given.json.write_text(json.dumps(document, indent=2))
+    return int(any(row.accused for row in rows if row.honest))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

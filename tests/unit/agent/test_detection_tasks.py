@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node_agent.detection.desk import limits_of
 from node_agent.detection.measuring import Answer, measure
 from node_agent.detection.plan import PAIRS, Allowance, Declared, plan
 from node_agent.detection.tasks import Run, answers, lane_answer
@@ -34,6 +35,16 @@ def test_the_task_is_the_one_that_speeds_are_told_in() -> None:
     """A changed task would make every declared speed a lie."""
     known = lane_answer(Run(bytes(32), lanes=1, steps=1), 0)
     assert known.hex() == "1c2e622b7de57b70a10517ddd8a0bb4701566465c1ec669ea8009284010bb5aa"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16, 64, 256])
+def test_the_slowest_honest_machine_has_the_processor_time_for_a_challenge(threads: int) -> None:
+    """Two threads on one core do 1.25 times the work of one; `speed` is in thousandths of a task a second."""
+    declared = Declared(threads, 16_384, speed=5_000)
+    asked = plan(declared, secrets.token_bytes)
+    tasks = sum(run.lanes * run.steps for pair in asked.pairs for run in pair) + 1
+    needed_seconds = tasks / (0.625 * declared.speed / 1000)
+    assert needed_seconds < limits_of(Allowance.of(declared)).cpu_seconds
 
 
 @settings(deadline=None)

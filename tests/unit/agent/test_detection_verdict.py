@@ -17,6 +17,7 @@ from node_agent.detection.verdict import (
     Round,
     judge_profile,
 )
+from scripts.bench.detection import MACHINES, WORLDS, modelled
 from scripts.bench.detection_model import HONEST, Conduct, Machine, World, declared_truly, probe
 from soterone.domain.detection import Measurement
 from soterone.domain.profiles import NodeProfile, reference_cores
@@ -57,6 +58,16 @@ def test_an_honest_node_is_never_accused(machine: Machine, world: World, chance:
     assert found.opinion is Opinion.TRUE
     assert found.measured is not None
     assert found.measured.cores == declared.cores
+
+
+def test_a_thousand_probes_accuse_nobody_honest_and_leave_no_lie_to_plan_with() -> None:
+    """Who tells everybody of a load is not accused, but drawn last."""
+    rows = list(modelled(1000))
+    honest = [row for row in rows if row.honest]
+    assert len(honest) == len(MACHINES) * len(WORLDS)
+    assert [row for row in honest if row.accused] == []
+    lies = [row for row in rows if not row.honest and "tells everybody" not in row.node]
+    assert max(row.planned_cores for row in lies) <= 4
 
 
 @settings(deadline=None)
