@@ -16,6 +16,7 @@ from node_agent.errors import AgentError
 from node_agent.folder import DataFolder
 from node_agent.identity import open_identity
 from node_agent.logs import configure_logs
+from node_agent.memory import give_back_at_once
 from node_agent.network import Network
 from node_agent.settings import load_settings
 from node_agent.work import QueryWork
@@ -42,6 +43,7 @@ def run_command(
     folder = DataFolder(data_dir.expanduser().absolute())
     configure_logs(log_file)
     load_settings(folder.config)
+    give_back_at_once()
     with folder.lock():
         try:
             asyncio.run(_run(folder, detector))

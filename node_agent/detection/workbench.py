@@ -17,9 +17,6 @@ from node_agent.engines.process import PASSED_ON
 START_SECONDS = 60.0
 """A machine that starts no process for so long is beyond any load that excuses."""
 
-_FREED_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
-"""glibc otherwise keeps what many lanes have freed, and the memory run is left too little of the limit."""
-
 _OWN_MEMORY_BYTES = 512 * 2**20
 _LINE_BYTES = 1 << 16
 
@@ -53,7 +50,7 @@ class Workbench:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env=environment | _FREED_AT_ONCE | {PARENT_VARIABLE: str(os.getpid())},
+            env=environment | {PARENT_VARIABLE: str(os.getpid())},
             limit=_LINE_BYTES,
             start_new_session=True,
         )

@@ -9,6 +9,7 @@ import sys
 
 from node_agent.detection.tasks import Run, answers
 from node_agent.engines.child import die_with_parent
+from node_agent.memory import give_back_at_once
 
 READY = "ready"
 
@@ -16,6 +17,7 @@ READY = "ready"
 def main() -> None:
     """Work runs off until stdin ends. The first line of stdin says the limits."""
     die_with_parent()
+    give_back_at_once()  # or the run that fills memory is left too little of the limit
     limits = json.loads(sys.stdin.readline())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_seconds"], limits["cpu_seconds"]))
