@@ -1,8 +1,8 @@
 """A node that declares sixteen cores and has two, among detectors that are real processes on a real chain.
 
-    python -m scripts.bench.liar [--epoch-seconds 120] [--json FILE]
+    python -m scripts.bench.liar [--epoch-seconds 420] [--json FILE]
 
-Everything runs on this one machine, so that an epoch must be long enough for all challenges: 120 s on two idle cores.
+Everything runs on this one machine, so that an epoch must be long enough for all challenges: 420 s on two idle cores.
 Exit 1 when the liar is not found in the first epoch that is judged whole, an honest node is accused, or the
 coordinator still plans with the lie.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -225,9 +226,10 @@ def _proposed(network: Devnet, number: int) -> Sequence[Account]:
 def main() -> int:
     """Print the figures as JSON; exit 1 when one is not as it must be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--epoch-seconds", type=int, default=120)
+    parser.add_argument("--epoch-seconds", type=int, default=420)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
 
     def tell(sentence: str) -> None:
