@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 compile=(uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes
          --no-emit-index-url --no-annotate --no-header)
 "${compile[@]}" --all-extras -o requirements/dev.txt
-for extra in coordinator agent deploy demo; do
+for extra in coordinator agent deploy demo docs sources; do
   "${compile[@]}" --extra "$extra" -c requirements/dev.txt -o "requirements/$extra.txt"
 done
 "${compile[@]}" --extra agent --extra mpc -c requirements/dev.txt -o requirements/mpc.txt
