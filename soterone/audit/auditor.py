@@ -16,6 +16,7 @@ from soterone.audit.comparison import compare_with_coordinator
 from soterone.audit.contents import check_code, check_storage
 from soterone.audit.headers import header_at, headers_at
 from soterone.audit.history import Read, read_history
+from soterone.audit.registry import unfounded_suspensions
 from soterone.audit.replay import Periods, Replay
 from soterone.audit.report import Anchor, AnchorKind, Check, Finding, Report, Scope, scoped
 from soterone.audit.sources import check_sources
@@ -126,10 +127,12 @@ async def _checks(
     chain: ChainClient, request: Request, chosen: Chosen, read: Read, replay: Replay
 ) -> Sequence[Check]:
     lifecycles, scores, registry = replay.lifecycles, replay.scores, replay.registry
+    transactions = read.history.by_transaction() if replay.quorum else ()
+    unfounded = [one for _, events in transactions for one in unfounded_suspensions(events)]
     request.announce("checking draws, transactions, storage and code")
     checks = [
         await _sources_agree(chain, request, chosen, read),
-        Check("registrations follow each other", len(registry.nodes), tuple(registry.findings)),
+        Check("registrations follow each other", len(registry.nodes), (*registry.findings, *unfounded)),
         Check("queries keep the lifecycle", len(lifecycles.queries), tuple(lifecycles.findings)),
         Check("scores follow the formula", scores.examined, tuple(scores.findings)),
         await _draws(chain, request, chosen, replay),

@@ -16,7 +16,8 @@ from soterone.domain.ids import hash32
 
 
 async def check_storage(chain: ChainClient, header: Header, replay: Replay) -> Check:
-    """Prove every word that changed since the replay began, and compare it with what the events give."""
+    """Prove every word that changed since the replay began, and those of every registered node, so that nobody's whole
+    past can be left out; compare them with what the events give."""
     words, keys = replay.words(), defaultdict[str, list[bytes]](list)
     for word in words:
         keys[word.contract].append(word.key)

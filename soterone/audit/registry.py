@@ -1,5 +1,6 @@
 """The node registry as its events tell it. Pure."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from eth_abi.abi import encode
@@ -7,7 +8,15 @@ from eth_utils.crypto import keccak
 
 from soterone.audit.report import Finding
 from soterone.audit.trail import Trail, moment, note, value_at
-from soterone.chain.events import Event, NodeRegistered, NodeSuspended, NodeUnregistered, NodeUpdated
+from soterone.chain.events import (
+    Event,
+    NodePenalised,
+    NodeReadmitted,
+    NodeRegistered,
+    NodeSuspended,
+    NodeUnregistered,
+    NodeUpdated,
+)
 from soterone.chain.records import NodeRecord, NodeStatus
 from soterone.domain.ids import Account, Hash32, hash32, hash_bytes
 from soterone.domain.roles import Role
@@ -121,6 +130,19 @@ class RegistryReplay:
 
     def _complain(self, node: Account, what: str) -> None:
         self.findings.append(Finding(f"{node} {what}", (node,)))
+
+
+def unfounded_suspensions(events: Sequence[Event]) -> Iterator[Finding]:
+    """Complain of suspensions in one transaction without a penalty of the highest severity in it, and of ends of
+    suspensions without the detectors' readmission: whoever has the role could otherwise do it unseen."""
+    penalised = {one.node for one in events if isinstance(one, NodePenalised) and one.severity == 3}
+    readmitted = {one.node for one in events if isinstance(one, NodeReadmitted)}
+    for event in events:
+        if isinstance(event, NodeSuspended) and event.node not in (
+            penalised if event.suspended else readmitted
+        ):
+            what = "suspended without a claim" if event.suspended else "readmitted past the detectors"
+            yield Finding(f"{event.node} was {what}", (event.node,))
 
 
 def commit(tls_key_hash: Hash32, profile_hash: Hash32, profile_version: int) -> Hash32:

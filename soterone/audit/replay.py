@@ -88,10 +88,10 @@ class Replay:
 
     def words(self) -> tuple[Word, ...]:
         """The storage that the events since the replay began determine."""
-        quorum = tuple(words_of_quorum(self.quorum)) if self.quorum else ()
+        quorum = tuple(words_of_quorum(self.quorum, self.registry)) if self.quorum else ()
         return (
             *words_of_registry(self.registry),
             *words_of_queries(self.lifecycles),
-            *words_of_scores(self.scores),
+            *words_of_scores(self.scores, self.registry),
             *quorum,
         )

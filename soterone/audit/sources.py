@@ -114,7 +114,9 @@ def _compile(folder: Path, document: dict[str, Any]) -> dict[str, Any]:
         import solcx
         from solcx.exceptions import SolcError
     except ImportError as error:
-        raise SourcesError("py-solc-x is missing: install soterone[sources].") from error
+        raise SourcesError(
+            "py-solc-x is missing: install requirements/sources.txt of the checkout."
+        ) from error
     try:
         output: dict[str, Any] = solcx.compile_standard(
             document,

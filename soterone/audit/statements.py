@@ -11,7 +11,7 @@ from soterone.audit.report import Finding
 from soterone.audit.transactions import Transaction
 from soterone.audit.visits import Replayed, Tally, Visit, message_of
 from soterone.audit.votes import check_reverse, check_uphold
-from soterone.chain.codec import decode_call
+from soterone.chain.codec import decode_call, selectors
 from soterone.chain.events import (
     ClaimAppealed,
     Event,
@@ -44,27 +44,27 @@ from soterone.domain.ids import Account, hash_bytes
 
 @dataclass(slots=True)
 class StatementReader:
-    """Reads transactions one after another. `read` counts the calls understood, `passed_on` those that came through
-    another contract."""
+    """Reads transactions one after another. `passed_on` counts those that came through another contract: what was said
+    to ours is not in their calldata."""
 
     replayed: Replayed
     tally: Tally = field(default_factory=Tally)
-    read: int = 0
     passed_on: int = 0
 
     def apply(self, transaction: Transaction, events: Sequence[Event], time: int) -> None:
         """Compare a transaction with its events, in order; `time` is its block's (seconds)."""
-        for contract, address in self.replayed.contracts.addresses.items():
-            if address != transaction.to:
-                continue
-            for function, check in _CHECKS.get(contract, {}).items():
-                arguments = decode_call(contract, function, transaction.data)
-                if arguments is not None:
-                    self.read += 1
-                    visit = Visit(self.replayed, self.tally, contract, transaction, events, time)
-                    self.tally.findings += _outcome(check, visit, arguments)
-                    return
-        self.passed_on += 1
+        names = {address: name for name, address in self.replayed.contracts.addresses.items()}
+        contract = names.get(transaction.to) if transaction.to else None
+        if contract is None:
+            self.passed_on += 1
+            return
+        if transaction.data[:4] not in selectors(contract):
+            self.tally.findings.append(_impossible(transaction))
+        for function, check in _CHECKS.get(contract, {}).items():
+            arguments = decode_call(contract, function, transaction.data)
+            if arguments is not None:
+                visit = Visit(self.replayed, self.tally, contract, transaction, events, time)
+                self.tally.findings += _outcome(check, visit, arguments)
 
 
 def _outcome(
@@ -74,7 +74,11 @@ def _outcome(
     try:
         return list(check(visit, *arguments))
     except (IndexError, ValueError, RuntimeError):
-        return [Finding(f"transaction {visit.transaction.hash} cannot have caused its events")]
+        return [_impossible(visit.transaction)]
+
+
+def _impossible(transaction: Transaction) -> Finding:
+    return Finding(f"transaction {transaction.hash} cannot have caused its events")
 
 
 def _register(

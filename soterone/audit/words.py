@@ -28,6 +28,7 @@ RECORDS, SETTLEMENTS, STANDINGS = 6, 7, 8
 EPOCHS, ENTRIES, DOCKETS = 3, 4, 5
 """Slots of the mappings in NodeRegistry, QueryLedger, ReputationLedger and DetectorQuorum."""
 
+_VOTED = 1 << 168
 _OBSERVATION_BITS, _MOST_PARTICIPANTS = 7, 16
 _CLAIM = "((address,address,uint32,uint64,uint8,uint8),uint16,uint40,uint32)"
 
@@ -67,9 +68,10 @@ def words_of_queries(lifecycles: LifecycleReplay) -> Iterator[Word]:
         yield Word("ReputationLedger", _place(key, SETTLEMENTS), allowed, what, query_id)
 
 
-def words_of_scores(scores: ScoreReplay) -> Iterator[Word]:
-    """The slot of every node whose record, and of every customer whose credibility moved."""
-    for node in sorted(scores.nodes):
+def words_of_scores(scores: ScoreReplay, registry: RegistryReplay) -> Iterator[Word]:
+    """The slot of every registered node, whether or not its record is said to have moved, and of every customer whose
+    credibility moved."""
+    for node in sorted(scores.nodes | registry.nodes.keys()):
         word = record_word(scores.book.records.get(node, Record()))
         place = _place(_account_key(node), RECORDS)
         yield Word("ReputationLedger", place, (word,), f"the record of {node}", node)
@@ -79,8 +81,9 @@ def words_of_scores(scores: ScoreReplay) -> Iterator[Word]:
         yield Word("ReputationLedger", place, (word,), f"the credibility of {customer}", customer)
 
 
-def words_of_quorum(quorum: QuorumReplay) -> Iterator[Word]:
-    """The slot of every epoch, commitment, claim and docket that changed."""
+def words_of_quorum(quorum: QuorumReplay, registry: RegistryReplay) -> Iterator[Word]:
+    """The slot of every epoch, commitment and claim that changed, and the docket of every registered node: untouched
+    where no claim is said to have been upheld against it, but for the bit that says that there were votes."""
     for epoch in sorted(quorum.panels.touched_epochs):
         opened = quorum.panels.epochs[epoch]
         value = opened.seed or opened.seed_block
@@ -95,9 +98,15 @@ def words_of_quorum(quorum: QuorumReplay) -> Iterator[Word]:
     for node in sorted(quorum.claims.touched_dockets):
         docket = quorum.claims.dockets[node]
         bits = docket.epoch | docket.suspended_until << 64 | docket.suspensions << 128
-        word = bits | docket.kinds << 160 | 1 << 168
-        place = _place(_account_key(node), DOCKETS)
-        yield Word("DetectorQuorum", place, (word,), f"the docket of {node}", node)
+        word = bits | docket.kinds << 160 | _VOTED
+        yield _docket(node, word)
+    for node in sorted(registry.nodes.keys() - quorum.claims.dockets.keys()):
+        yield _docket(node, 0, _VOTED)
+
+
+def _docket(node: Account, *allowed: int) -> Word:
+    place = _place(_account_key(node), DOCKETS)
+    return Word("DetectorQuorum", place, allowed, f"the docket of {node}", node)
 
 
 def node_word(record: NodeRecord, suspended: bool) -> int:

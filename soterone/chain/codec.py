@@ -76,6 +76,16 @@ def _function(contract: str, name: str) -> tuple[bytes, list[str], list[str]]:
     return selector, get_abi_input_types(abi), get_abi_output_types(abi)  # type: ignore[arg-type]
 
 
+@cache
+def selectors(contract: str) -> frozenset[bytes]:
+    """Return the 4 bytes by which each function of a contract is called."""
+    return frozenset(
+        function_abi_to_4byte_selector(one)  # type: ignore[arg-type]
+        for one in load_abi(contract)
+        if one["type"] == "function"
+    )
+
+
 def encode_call(contract: str, function: str, *arguments: Any) -> bytes:
     """Return calldata; structs are tuples in the order of their fields."""
     selector, kinds, _ = _function(contract, function)

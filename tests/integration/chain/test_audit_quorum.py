@@ -27,7 +27,7 @@ from soterone.chain.ballots import Ballot
 from soterone.chain.calls import Call, CallBuilder
 from soterone.chain.claim_history import claims_of, measured_by
 from soterone.chain.client import ChainClient
-from soterone.chain.codec import encode_call
+from soterone.chain.codec import encode_call, event_codecs
 from soterone.chain.deployment import DEVNET
 from soterone.chain.events import ClaimAppealed, ClaimFinal, ClaimReversed, ClaimUpheld, VotesCommitted
 from soterone.chain.governance import GovernanceCalls, Governor
@@ -39,6 +39,7 @@ from soterone.domain.reputation import Severity
 from soterone.domain.roles import Role
 from soterone.rest.catalog import ClaimView, NodeEntry, ReputationView
 
+REGISTERED = next(topic for topic, codec in event_codecs().items() if codec.name == "NodeRegistered")
 SMALL = replace(DEVNET, governor=GOVERNOR.account, detector_epoch_seconds=3600, severities=0x03333330)
 
 
@@ -108,6 +109,27 @@ async def test_honest_detectors_agree_with_their_panels(chain: ChainClient, city
     epochs, votes, readmitted, measured = 3 * 2, 3, 1, 0
     told = enlisted + terms + claims + reversed_ + final + epochs + votes + readmitted + measured
     assert examined["detectors judged by the rules"] == told
+
+
+async def test_an_rpc_that_leaves_a_nodes_whole_past_out_is_caught(chain: ChainClient, city: City) -> None:
+    """All but the registration, so that nothing shown contradicts anything."""
+    head = await chain.head()
+    about = f"0x{city.condemned[2:].lower():0>64}"
+    claims = {
+        one.claim_id
+        for one in await chain.events_between(0, head.number)
+        if isinstance(one, ClaimUpheld) and one.node == city.condemned
+    }
+
+    def told(logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            log for log in logs if log["topics"][0] == REGISTERED or not {about, *claims} & set(log["topics"])
+        ]
+
+    report = await audit_through({"eth_getLogs": told}, chain, Request(pinned=head.hash))
+    found = complaints(report)
+    assert f"for the record of {city.condemned}, its events give 0x0" in found
+    assert f"for the docket of {city.condemned}, its events give 0x0" in found
 
 
 def word(log: dict[str, Any], place: int, value: int) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from soterone.audit.registry import RegistryReplay
+from soterone.audit.registry import RegistryReplay, unfounded_suspensions
 from soterone.chain.events import (
     Event,
     LogPosition,
+    NodePenalised,
+    NodeReadmitted,
     NodeRegistered,
     NodeSuspended,
     NodeUnregistered,
@@ -16,6 +18,7 @@ from soterone.chain.events import (
 from soterone.domain.ids import Account, Hash32
 
 HASH, NODE = Hash32("0x" + "2" * 64), Account(f"0x{7:040x}")
+OTHER = Account(f"0x{8:040x}")
 AT = LogPosition(1, 1, 0, HASH, HASH)
 SUSPENDED, READMITTED = NodeSuspended(AT, NODE, True), NodeSuspended(AT, NODE, False)
 
@@ -74,3 +77,16 @@ def test_an_honest_life_has_nothing_to_complain_of() -> None:
 )
 def test_a_broken_rule_is_named(events: Sequence[Event], complaint: str) -> None:
     assert complaint in complaints(events)
+
+
+def unfounded(*events: Event) -> list[str]:
+    return [one.sentence for one in unfounded_suspensions(events)]
+
+
+def test_a_suspension_needs_its_penalty_and_its_end_the_detectors() -> None:
+    assert unfounded(NodePenalised(AT, NODE, 3), SUSPENDED) == []
+    assert unfounded(READMITTED, NodeReadmitted(AT, NODE)) == []
+    assert unfounded(SUSPENDED) == [f"{NODE} was suspended without a claim"]
+    assert unfounded(NodePenalised(AT, NODE, 2), SUSPENDED) == [f"{NODE} was suspended without a claim"]
+    assert unfounded(NodePenalised(AT, OTHER, 3), SUSPENDED) == [f"{NODE} was suspended without a claim"]
+    assert unfounded(READMITTED) == [f"{NODE} was readmitted past the detectors"]

@@ -10,7 +10,15 @@ from soterone.audit.statements import StatementReader
 from soterone.audit.transactions import Transaction
 from soterone.audit.visits import Replayed
 from soterone.chain.codec import encode_call
-from soterone.chain.events import Event, LogPosition, MPCUpdated, NodeRegistered, QueryCompleted, QuerySettled
+from soterone.chain.events import (
+    Event,
+    LogPosition,
+    MPCUpdated,
+    NodeRegistered,
+    NodeSuspended,
+    QueryCompleted,
+    QuerySettled,
+)
 from soterone.chain.openings import Opening, Roster, Terms, result_hash
 from soterone.chain.records import Contracts, QueryStatus
 from soterone.crypto.accounts import Signer
@@ -60,7 +68,7 @@ def completing(*shares: bytes) -> bytes:
 def test_what_was_signed_and_announced_alike_is_believed() -> None:
     reader = read("NodeRegistry", registering(), REGISTERED)
     assert complaints(reader) == ""
-    assert (reader.read, reader.passed_on, reader.tally.signatures) == (1, 0, 1)
+    assert (reader.passed_on, reader.tally.signatures) == (0, 1)
     assert not reader.tally.wallets
 
 
@@ -102,9 +110,16 @@ def test_calldata_that_no_contract_takes_caused_nothing() -> None:
 
 
 def test_what_another_contract_passed_on_is_counted() -> None:
-    reader = read("Wallet", registering(), REGISTERED)
-    assert (reader.read, reader.passed_on) == (0, 1)
-    assert (read("NodeRegistry", b"\x01\x02\x03\x04", REGISTERED)).passed_on == 1
+    assert read("Wallet", registering(), REGISTERED).passed_on == 1
+    unsigned = encode_call("NodeRegistry", "setSuspended", node(7), True)
+    reader = read("NodeRegistry", unsigned, NodeSuspended(AT, node(7), True))
+    assert (reader.passed_on, reader.tally.findings) == (0, [])
+
+
+def test_a_call_of_a_function_that_there_is_not_caused_nothing() -> None:
+    assert "cannot have caused its events" in complaints(
+        read("NodeRegistry", b"\x01\x02\x03\x04", REGISTERED)
+    )
 
 
 @pytest.mark.parametrize("late", [0, -1], ids=["in time", "too early"])
