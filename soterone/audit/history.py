@@ -25,15 +25,6 @@ class ReorganisedError(ChainError):
         super().__init__("The chain was reorganised while it was read: run the audit again.")
 
 
-class DamagedLogsError(ChainError):
-    """The RPC gave logs that no contract could have emitted."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(
-            f"The chain's RPC gives logs that do not fit their topics ({problem}): use another RPC."
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class History:
     """The events of the contracts from `first_block` up to `head`, in order; `headers` by height, those of all blocks
@@ -71,10 +62,7 @@ async def read_history(
     Errors: ReorganisedError when blocks changed meanwhile, ForgedHeaderError, DamagedLogsError.
     """
     logs = await logs_between(chain, first_block, head.block.number)
-    try:
-        events = chain.decoded(logs)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedLogsError(str(error)) from error
+    events = chain.decoded(logs)
     heights = sorted({event.position.block_number for event in events})
     headers = await headers_at(chain, heights)
     if any(headers[one.position.block_number].block.hash != one.position.block_hash for one in events):

@@ -16,6 +16,7 @@ from soterone.chain.calls import Call
 from soterone.chain.codec import decode_result, encode_call, event_codecs
 from soterone.chain.errors import (
     ContractMissingError,
+    DamagedLogsError,
     OmittedLogsError,
     RevertedError,
     RpcError,
@@ -322,9 +323,13 @@ class ChainClient:
         return {"address": list(self.contracts.addresses.values()), **span}
 
     def decoded(self, logs: Sequence[RawLog]) -> tuple[Event, ...]:
-        """The events among logs that the contracts emitted, in order; ValueError when one does not fit its topic."""
-        ours = [log for log in logs if log["address"].lower() in self._names]
-        events = [decode(log, self.contracts.chain_id) for log in ours]
+        """The events among logs that the contracts emitted, in order; DamagedLogsError when one does not fit its
+        topic."""
+        try:
+            ours = [log for log in logs if log["address"].lower() in self._names]
+            events = [decode(log, self.contracts.chain_id) for log in ours]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedLogsError(str(error)) from error
         return tuple(sorted((one for one in events if one is not None), key=lambda one: one.position))
 
     async def _read(
