@@ -301,8 +301,11 @@ contract ReputationLedger is IReputationLedger, EIP712, SplitPause {
         (uint256 cursor, uint256 stride, uint256 end) = sheet.span();
         for (; cursor < end; cursor += 32) {
             (uint256 node, uint256 rating) = RatingSheet.read(cursor, stride);
-            uint256 index = participants.find(_account(node));
-            if (index == participants.length) revert ReputationLedgerNotParticipant(queryId, _account(node));
+            uint256 index = participants.find(node);
+            if (index == participants.length) {
+                if (node > type(uint160).max) revert AddressList.AddressListDirty();
+                revert ReputationLedgerNotParticipant(queryId, _account(node));
+            }
             bool again;
             (rated, again) = SettlementSlot.markRated(rated, index);
             if (again) revert ReputationLedgerAlreadyRated(queryId, _account(node));

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title Short lists of accounts in calldata, read without the compiler's checks of each element.
-/// @dev Elements are compared as whole words: one with dirty upper bits equals no account.
+/// @dev Whole words are compared, on both sides: one with dirty upper bits, in the list or looked for, equals no account.
 library AddressList {
     /// @notice An element of the list is no address.
     error AddressListDirty();
@@ -14,15 +14,16 @@ library AddressList {
         }
     }
 
-    /// @dev The index of the first element that equals `account`, or the length when none does.
-    function find(address[] calldata list, address account) internal pure returns (uint256 index) {
+    /// @dev The index of the first element that equals `word`, which nobody needs to have checked, or the length when none
+    /// does.
+    function find(address[] calldata list, uint256 word) internal pure returns (uint256 index) {
         assembly ("memory-safe") {
             let cursor := list.offset
             let end := add(cursor, shl(5, list.length))
             for {} lt(cursor, end) {
                 cursor := add(cursor, 32)
             } {
-                if eq(calldataload(cursor), account) {
+                if eq(calldataload(cursor), word) {
                     break
                 }
             }
@@ -31,7 +32,7 @@ library AddressList {
     }
 
     function contains(address[] calldata list, address account) internal pure returns (bool) {
-        return find(list, account) < list.length;
+        return find(list, uint160(account)) < list.length;
     }
 
     /// @dev The index of the first element that is not above its predecessor, or the length when there is none.

@@ -9,11 +9,13 @@ import {IQueryLedger} from "../interfaces/IQueryLedger.sol";
 import {IReputationLedger} from "../interfaces/IReputationLedger.sol";
 import {Signatures} from "../libraries/Signatures.sol";
 import {QuorumFixture} from "./QuorumFixture.sol";
-import {BombWallet} from "./Wallets.sol";
+import {Rehearsal} from "./Rehearsal.sol";
+import {BombWallet, KeyWallet} from "./Wallets.sol";
 
 /// @title Attacks that cross contracts, or that no suite of one contract tries.
-contract AttacksTest is QuorumFixture {
+contract AttacksTest is QuorumFixture, Rehearsal {
     uint256 private constant SECOND_KEY = 0x5ec0d;
+    uint256 private constant PLENTY = 3_000_000;
     bytes32 private constant FEEDBACK =
         keccak256("Feedback(bytes32 queryId,address[] nodes,uint8[] ratings,uint64 deadline)");
 
@@ -101,14 +103,71 @@ contract AttacksTest is QuorumFixture {
         (IReputationLedger.Feedback memory feedback, bytes memory signature) = _praise(queryId, CUSTOMER_KEY);
         bytes memory call = abi.encodeCall(reputation.giveFeedback, (feedback, opening, signature));
         bytes32 before = keccak256(abi.encode(reputation.recordOf(accused)));
-        for (uint256 gas_ = 3_000; gas_ < 9_000; gas_ += 1_000) {
-            (bool starved, ) = address(reputation).call{gas: gas_}(call);
-            assertTrue(!starved, "starved");
-        }
+        _starve(address(reputation), call);
         assertEq(keccak256(abi.encode(reputation.recordOf(accused))), before, "nothing moved");
         assertEq(reputation.credibilityOf(customer), 3e8, "nor the customer");
         (bool ok, ) = address(reputation).call(call);
         assertTrue(ok, "sent again");
+    }
+
+    /// @dev A call that runs dry leaves its caller a sixty-fourth (EIP-150): no claim outlives its suspension that way.
+    function test_aStarvedVerdictNeverSparesTheSuspension() public {
+        nextEpoch();
+        IDetectorQuorum.Accusation memory a = accuse(LIVENESS, 3);
+        (IDetectorQuorum.Ballot memory ballot, bytes32 claimId) = committed(a, FIVE);
+        bytes memory call = abi.encodeCall(quorum.uphold, (a, ballot));
+        _starve(address(quorum), call);
+        assertClaim(claimId, IDetectorQuorum.Status.Committed);
+        assertTrue(!isSuspended(accused), "nothing moved");
+        (bool ok, ) = address(quorum).call(call);
+        assertTrue(ok && isSuspended(accused), "sent again");
+    }
+
+    function test_endlessDeadlinesReportCancelAndAppealNothing() public {
+        (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 1);
+        (bytes32 queryId, IQueryLedger.Opening memory opening) = dispatched("a");
+        uint64 endless = type(uint64).max;
+        bytes memory refusal = abi.encodeWithSelector(Signatures.SignatureDeadlineTooFar.selector, endless);
+        IQueryLedger.Replacement memory r = newReplacement();
+        r.deadline = endless;
+        bytes memory signature = lossReport(queryId, 0, opening, r);
+        vm.expectRevert(refusal);
+        ledger.replaceMpc(queryId, opening, r, signature);
+        bytes32 structHash = keccak256(abi.encode(CANCELLATION, queryId, endless));
+        signature = signWith(CUSTOMER_KEY, digestFor(address(ledger), structHash));
+        vm.expectRevert(refusal);
+        ledger.cancel(queryId, opening, endless, signature);
+        structHash = keccak256(abi.encode(APPEAL, claimId, bytes32("alibi"), endless));
+        signature = signWith(keyOf[accused], digestFor(address(quorum), structHash));
+        vm.expectRevert(refusal);
+        quorum.appeal(claimId, claim, "alibi", endless, signature);
+    }
+
+    function test_walletsReportLossesUntilRevoked() public {
+        KeyWallet wallet = _walletNode();
+        (bytes32 first, IQueryLedger.Opening memory opening) = _dispatchedOf(address(wallet), "a");
+        (bytes32 second, IQueryLedger.Opening memory next) = _dispatchedOf(address(wallet), "b");
+        IQueryLedger.Replacement memory r = newReplacement();
+        r.lostIndex = 1;
+        ledger.replaceMpc(first, opening, r, lossReport(first, 0, opening, r));
+        assertCommitted(first, afterReplacement(opening, r));
+        bytes memory report = lossReport(second, 0, next, r);
+        wallet.revoke();
+        expectInvalid(address(wallet));
+        ledger.replaceMpc(second, next, r, report);
+    }
+
+    function test_walletsAppealUntilRevoked() public {
+        KeyWallet wallet = _walletNode();
+        accused = address(wallet);
+        (bytes32 first, IDetectorQuorum.Claim memory a) = upheld(LIVENESS, 2);
+        appeal(first, a);
+        assertClaim(first, IDetectorQuorum.Status.Appealed);
+        (bytes32 second, IDetectorQuorum.Claim memory b) = upheld(LIVENESS, 2);
+        bytes memory signature = signWith(SECOND_KEY, appealDigest(second, "alibi"));
+        wallet.revoke();
+        expectInvalid(address(wallet));
+        quorum.appeal(second, b, "alibi", soon(), signature);
     }
 
     function test_aReturndataBombOrdersAndRatesNothing() public {
@@ -230,6 +289,44 @@ contract AttacksTest is QuorumFixture {
         pass(2 * HOUR);
         quorum.finalise(claimId, claim);
         assertClaim(claimId, IDetectorQuorum.Status.Final);
+    }
+
+    /// @dev Finds the least gas that suffices, and tries sixty limits below it, most of them close. Whatever goes through,
+    /// above or below, logs all that it logs with plenty.
+    function _starve(address target, bytes memory call) private {
+        (bool done, bytes32 logs) = (false, bytes32(0));
+        (bool enough, bytes32 full) = rehearsed(address(this), target, PLENTY, call);
+        assertTrue(enough, "with plenty");
+        (uint256 low, uint256 high) = (0, PLENTY);
+        while (high - low > 1) {
+            uint256 middle = (low + high) / 2;
+            (done, logs) = rehearsed(address(this), target, middle, call);
+            assertTrue(!done || logs == full, "all or nothing");
+            if (done) high = middle;
+            else low = middle;
+        }
+        assertLe(30_000, high, "no small matter");
+        for (uint256 i = 0; i < 60; ++i) {
+            (done, ) = rehearsed(address(this), target, high - 1 - (high * i * i) / 3600, call);
+            assertTrue(!done, "starved");
+        }
+    }
+
+    /// @dev An owner that is a contract, whose signatures are its key's.
+    function _walletNode() private returns (KeyWallet wallet) {
+        wallet = new KeyWallet(vm.addr(SECOND_KEY));
+        keyOf[address(wallet)] = SECOND_KEY;
+        register(registration(address(wallet), address(wallet), OWNER, 1));
+    }
+
+    function _dispatchedOf(
+        address owner,
+        bytes32 salt
+    ) private returns (bytes32 queryId, IQueryLedger.Opening memory opening) {
+        IQueryLedger.QueryOrder memory order = newOrder(salt);
+        order.owners = new address[](1);
+        order.owners[0] = owner;
+        return (dispatch(order), openingOf(order));
     }
 
     function _among(address[] memory list, address one) private pure returns (bool) {

@@ -103,15 +103,18 @@ contract FeedbackTest is ReputationFixture {
 
     function test_ratingAStrangerReverts() public {
         (bytes32 queryId, IQueryLedger.Opening memory opening) = settled(customer, 100);
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                IReputationLedger.ReputationLedgerNotParticipant.selector,
-                queryId,
-                address(0xbad)
-            )
-        );
-        vm.prank(customer);
-        reputation.giveFeedback(one(queryId, address(0xbad), 90), opening, "");
+        address[2] memory strangers = [address(0xbad), address(type(uint160).max)];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    IReputationLedger.ReputationLedgerNotParticipant.selector,
+                    queryId,
+                    strangers[i]
+                )
+            );
+            vm.prank(customer);
+            reputation.giveFeedback(one(queryId, strangers[i], 90), opening, "");
+        }
     }
 
     function test_operatorAndNodeCannotPraiseThemselves() public {

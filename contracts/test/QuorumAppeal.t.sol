@@ -210,6 +210,26 @@ contract QuorumAppealTest is QuorumFixture {
         assertTrue(!isSuspended(accused), "and readmitted");
     }
 
+    function test_aPauseDelaysNeitherTheEndOfAClaimNorAReadmission() public {
+        (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 3);
+        reputation.pause();
+        _pauseRegistryAndQueries();
+        pass(25 * HOUR);
+        quorum.finalise(claimId, claim);
+        assertClaim(claimId, IDetectorQuorum.Status.Final);
+        pass(720 * HOUR);
+        quorum.readmit(accused);
+        assertTrue(!isSuspended(accused), "back");
+    }
+
+    function test_aPauseOfRegistryAndQueriesBlocksNoAppealAndNoReversal() public {
+        (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 3);
+        _pauseRegistryAndQueries();
+        reverse(claimId, claim);
+        assertClaim(claimId, IDetectorQuorum.Status.Reversed);
+        assertTrue(!isSuspended(accused), "and readmitted");
+    }
+
     function test_aSuspensionEndsByReversalUnlessAnotherStands() public {
         nextEpoch();
         IDetectorQuorum.Accusation memory other = accuse(VERSION_KIND, 3);
@@ -294,6 +314,13 @@ contract QuorumAppealTest is QuorumFixture {
         uint256 spared = reputation.recordOf(mpcs[1]).bad;
         assertLe(bad > spared ? bad - spared : spared - bad, 3, "within three units");
         assertEq(reputation.recordOf(accused).good, reputation.recordOf(mpcs[1]).good, "good is untouched");
+    }
+
+    function _pauseRegistryAndQueries() private {
+        registry.grantRole(registry.PAUSER_ROLE(), address(this));
+        ledger.grantRole(ledger.PAUSER_ROLE(), address(this));
+        registry.pause();
+        ledger.pause();
     }
 
     function reverse(bytes32 claimId, IDetectorQuorum.Claim memory claim) private {

@@ -65,7 +65,7 @@ contract QuorumAttacksTest is QuorumFixture {
         _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
     }
 
-    function test_theSameEvidenceCarriesOneClaim() public {
+    function test_theSameBallotCarriesOneClaim() public {
         (IDetectorQuorum.Ballot memory ballot, bytes32 claimId) = committed(_a, FIVE);
         quorum.uphold(_a, ballot);
         vm.expectRevert(
@@ -299,6 +299,59 @@ contract QuorumAttacksTest is QuorumFixture {
         reputation.pause();
         vm.expectRevert(abi.encodeWithSignature("EnforcedPause()"));
         quorum.uphold(_a, ballot);
+    }
+
+    /// @dev Votes are counted in one epoch: whoever pauses for so long protects the node from them.
+    function test_aPauseThroughTheEpochLosesItsVotes() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        reputation.grantRole(reputation.UNPAUSER_ROLE(), mpcs[5]);
+        reputation.pause();
+        vm.expectRevert(abi.encodeWithSignature("EnforcedPause()"));
+        quorum.uphold(_a, ballot);
+        pass(HOUR);
+        vm.prank(mpcs[5]);
+        reputation.unpause();
+        vm.expectRevert(
+            abi.encodeWithSelector(IDetectorQuorum.DetectorQuorumWrongEpoch.selector, _a.epoch, _a.epoch + 2)
+        );
+        quorum.uphold(_a, ballot);
+        assertEq(reputation.recordOf(accused).bad, 0, "nothing moved");
+        nextEpoch();
+        upheldNow(accuse(LIVENESS, 2));
+        assertEq(reputation.recordOf(accused).bad, 8e9, "until it is accused again");
+    }
+
+    /// @dev Fewer than k votes are no claim: nobody has to appeal, and they take no place from one that has enough.
+    function test_aFrivolousClaimOfTooFewMovesNothing() public {
+        (IDetectorQuorum.Ballot memory few, bytes32[] memory hashes) = votesOn(_a, 0x0f);
+        bytes32 frivolous = quorum.commitVotes(accused, hashes);
+        (IDetectorQuorum.Ballot memory enough, bytes32 claimId) = committed(_a, FIVE);
+        _expectRefused(_a, few, IDetectorQuorum.DetectorQuorumTooFewVotes.selector);
+        assertEq(reputation.recordOf(accused).lastEpoch, 0, "no record");
+        IDetectorQuorum.Claim memory claim = IDetectorQuorum.Claim(_a, 0x0f, 0, 0);
+        bytes4 status = IDetectorQuorum.DetectorQuorumWrongStatus.selector;
+        expectRefusal(status, abi.encodeCall(quorum.finalise, (frivolous, claim)));
+        quorum.uphold(_a, enough);
+        assertClaim(claimId, IDetectorQuorum.Status.Upheld);
+        assertClaim(frivolous, IDetectorQuorum.Status.Committed);
+    }
+
+    /// @dev What is committed names operator and incarnation: who comes back in time escapes these votes, for a price.
+    function test_leavingBeforeTheCommitmentVoidsTheVotesForThePriceOfAllGood() public {
+        history(4);
+        nextEpoch();
+        IDetectorQuorum.Accusation memory a = accuse(LIVENESS, 2);
+        (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(a, FIVE);
+        assertTrue(reputation.recordOf(accused).good > 0, "earned");
+        uint256 bad = reputation.recordOf(accused).bad;
+        unregister(accused, 1);
+        register(registration(accused, accused, MPC, 2));
+        quorum.commitVotes(accused, hashes);
+        pass(HOUR);
+        _expectRefused(a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
+        assertEq(reputation.recordOf(accused).good, 0, "no good is left");
+        assertEq(reputation.recordOf(accused).bad, bad, "and no bad forgotten");
+        assertEq(reputation.recordOf(accused).bornEpoch, clock / DAY, "tenure starts anew");
     }
 
     function _removeNow(address detector) private {

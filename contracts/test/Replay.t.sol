@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {IQueryLedger} from "../interfaces/IQueryLedger.sol";
 import {IReputationLedger} from "../interfaces/IReputationLedger.sol";
 import {ReputationMath} from "../libraries/ReputationMath.sol";
 import {QuorumFixture} from "./QuorumFixture.sol";
 import {Suite, Vm} from "./Suite.sol";
 
-/// @title Plays queries to their ends, settles, rates and penalises, and keeps its own books from the logs alone.
+/// @title Plays queries to their ends, settles, rates, penalises, suspends and lets back, and keeps its own books from the
+/// logs and their times alone.
 contract ReplayPlayer is QuorumFixture {
     struct Book {
         IQueryLedger.Opening opening;
@@ -21,12 +23,39 @@ contract ReplayPlayer is QuorumFixture {
         uint40 bad;
     }
 
+    struct Settlement {
+        uint64 settledAt;
+        uint16 rated;
+        address[] nodes;
+        uint8[] observations;
+    }
+
+    struct Seat {
+        INodeRegistry.Node node;
+        uint32 profileVersion;
+        bool suspended;
+    }
+
+    struct Week {
+        uint256 number;
+        uint256 counted;
+    }
+
     bytes32[] private _ids;
     mapping(bytes32 queryId => Book) private _books;
     mapping(address node => Standing) private _standings;
     mapping(bytes32 rating => uint256) private _ratings;
     mapping(address customer => uint32) private _credibilities;
+    mapping(address customer => Week) private _weeks;
+    mapping(bytes32 queryId => Settlement) private _settlements;
+    mapping(address node => Seat) private _seats;
+    /// @dev What the arithmetic makes of what was observed, rated and penalised.
+    mapping(address node => uint256) private _records;
+    /// @dev The last feedback, until it is known whether it counts.
+    address[] private _ratedNodes;
+    uint8[] private _rated;
     uint256 public doubleRatings;
+    uint256 public suspensions;
     uint256 public events;
     bool private _ready;
 
@@ -34,8 +63,12 @@ contract ReplayPlayer is QuorumFixture {
     function setUp() public override {
         if (_ready) return;
         _ready = true;
+        vm.recordLogs();
         super.setUp();
         reputation.grantRole(reputation.PENALTY_ROLE(), address(this));
+        registry.grantRole(registry.SUSPENDER_ROLE(), address(this));
+        _read();
+        events = 0;
     }
 
     function dispatchOne(uint8 replacements) external {
@@ -95,7 +128,33 @@ contract ReplayPlayer is QuorumFixture {
 
     function penalise(uint256 whom, uint8 severity) external {
         vm.recordLogs();
-        try reputation.penalise(mpcs[whom % 6], 1 + (severity % 2)) {} catch {}
+        try reputation.penalise(mpcs[whom % 6], 1 + (severity % 3)) {} catch {}
+        _read();
+    }
+
+    function letBack(uint256 whom) external {
+        vm.recordLogs();
+        try registry.setSuspended(mpcs[whom % 6], false) {} catch {}
+        _read();
+    }
+
+    function update(uint256 whom, uint32 version) external {
+        address node = mpcs[whom % 6];
+        Seat storage seat = _seats[node];
+        bytes32 tls = registration(node, node, MPC, 1).tlsKeyHash;
+        INodeRegistry.NodeUpdate memory u = INodeRegistry.NodeUpdate(
+            node,
+            MPC,
+            version,
+            tls,
+            keccak256("profile"),
+            seat.profileVersion + 1,
+            1,
+            soon()
+        );
+        vm.recordLogs();
+        vm.prank(node);
+        registry.update(u, "", tls, keccak256("profile"));
         _read();
     }
 
@@ -131,8 +190,50 @@ contract ReplayPlayer is QuorumFixture {
             Standing memory book = _standings[node];
             if (record.score != book.score || record.good != book.good || record.bad != book.bad) ++count;
         }
-        uint32 expected = _credibilities[customer] == 0 ? 3e8 : _credibilities[customer];
-        if (reputation.credibilityOf(customer) != expected) ++count;
+        if (reputation.credibilityOf(customer) != _credibilityOf(customer)) ++count;
+        Week memory week = _weeks[customer];
+        uint256 counted = week.number == clock / (7 * DAY) ? week.counted : 0;
+        if (reputation.feedbacksThisWeek(customer) != counted) ++count;
+    }
+
+    /// @dev Nodes whose whole record, birth, incarnation and evidence of the epoch too, is not what was told of them.
+    function recordsAstray() external view returns (uint256 count) {
+        for (uint256 i = 0; i < 9; ++i) {
+            address node = i < 3 ? owners[i] : mpcs[i - 3];
+            uint256 word = _records[node];
+            IReputationLedger.Record memory expected = IReputationLedger.Record(
+                uint40(ReputationMath.goodOf(word)),
+                uint40(ReputationMath.badOf(word)),
+                uint32(ReputationMath.lastEpochOf(word)),
+                uint32(ReputationMath.bornEpochOf(word)),
+                uint32(ReputationMath.scoreOf(word)),
+                uint32(ReputationMath.goodThisEpochOf(word)),
+                uint32(ReputationMath.badThisEpochOf(word)),
+                ReputationMath.incarnationOf(word),
+                ReputationMath.flagsOf(word)
+            );
+            if (keccak256(abi.encode(expected)) != keccak256(abi.encode(reputation.recordOf(node)))) ++count;
+        }
+    }
+
+    /// @dev Queries whose settlement is not what was told: when, what was observed, and who is rated.
+    function settlementsAstray() external view returns (uint256 count) {
+        for (uint256 i = 0; i < _ids.length; ++i) {
+            Settlement memory book = _settlements[_ids[i]];
+            (uint64 settledAt, uint8[] memory observations, uint16 rated) = reputation.settlementOf(_ids[i]);
+            bytes32 told = keccak256(abi.encode(book.settledAt, book.observations, book.rated));
+            if (keccak256(abi.encode(settledAt, observations, rated)) != told) ++count;
+        }
+    }
+
+    /// @dev Nodes whose two words in the register are not what was told of them.
+    function seatsAstray() external view returns (uint256 count) {
+        for (uint256 i = 0; i < 9; ++i) {
+            address node = i < 3 ? owners[i] : mpcs[i - 3];
+            Seat memory seat = _seats[node];
+            if (seat.suspended) seat.node.status = INodeRegistry.NodeStatus.Suspended;
+            if (keccak256(abi.encode(seat.node)) != keccak256(abi.encode(registry.nodeOf(node)))) ++count;
+        }
     }
 
     function _read() private {
@@ -141,6 +242,7 @@ contract ReplayPlayer is QuorumFixture {
         for (uint256 i = 0; i < logs.length; ++i) {
             if (logs[i].emitter == address(ledger)) _readQuery(logs[i]);
             else if (logs[i].emitter == address(reputation)) _readReputation(logs[i]);
+            else if (logs[i].emitter == address(registry)) _readRegistry(logs[i]);
         }
     }
 
@@ -195,11 +297,99 @@ contract ReplayPlayer is QuorumFixture {
             Standing storage book = _standings[address(uint160(uint256(log.topics[1])))];
             (book.score, book.good, book.bad) = abi.decode(log.data, (uint32, uint40, uint40));
         } else if (kind == IReputationLedger.CredibilityUpdated.selector) {
-            _credibilities[address(uint160(uint256(log.topics[1])))] = abi.decode(log.data, (uint32));
+            _believe(address(uint160(uint256(log.topics[1]))), abi.decode(log.data, (uint32)));
         } else if (kind == IReputationLedger.FeedbackGiven.selector) {
-            (address[] memory nodes, ) = abi.decode(log.data, (address[], uint8[]));
-            if (++_ratings[keccak256(abi.encode(log.topics[1], nodes[0]))] > 1) ++doubleRatings;
+            (_ratedNodes, _rated) = abi.decode(log.data, (address[], uint8[]));
+            _mark(log.topics[1]);
+        } else if (kind == IReputationLedger.QuerySettled.selector) {
+            Settlement storage settlement = _settlements[log.topics[1]];
+            settlement.settledAt = uint64(clock);
+            (settlement.nodes, settlement.observations) = abi.decode(log.data, (address[], uint8[]));
+            for (uint256 i = 0; i < settlement.nodes.length; ++i) {
+                (uint256 good, uint256 bad) = ReputationMath.settleEvidence(settlement.observations[i]);
+                _observe(settlement.nodes[i], good, bad);
+            }
+        } else if (kind == IReputationLedger.NodePenalised.selector) {
+            address node = address(uint160(uint256(log.topics[1])));
+            uint256 evidence_ = ReputationMath.penaltyEvidence(abi.decode(log.data, (uint8)));
+            _records[node] = ReputationMath.penalise(_aged(node), clock / DAY, evidence_);
         }
+    }
+
+    function _mark(bytes32 queryId) private {
+        Settlement storage settlement = _settlements[queryId];
+        for (uint256 i = 0; i < _ratedNodes.length; ++i) {
+            if (++_ratings[keccak256(abi.encode(queryId, _ratedNodes[i]))] > 1) ++doubleRatings;
+            for (uint256 j = 0; j < settlement.nodes.length; ++j) {
+                if (settlement.nodes[j] == _ratedNodes[i]) settlement.rated |= uint16(1 << j);
+            }
+        }
+    }
+
+    /// @dev A feedback that counted moves its nodes by the credibility that its customer had.
+    function _believe(address by, uint32 credibility) private {
+        for (uint256 i = 0; i < _ratedNodes.length; ++i) {
+            (uint256 good, uint256 bad) = ReputationMath.feedbackEvidence(_rated[i], _credibilityOf(by));
+            _observe(_ratedNodes[i], good, bad);
+        }
+        _credibilities[by] = credibility;
+        Week storage week = _weeks[by];
+        uint256 number = clock / (7 * DAY);
+        (week.number, week.counted) = (number, week.number == number ? week.counted + 1 : 1);
+    }
+
+    function _credibilityOf(address by) private view returns (uint32) {
+        return _credibilities[by] == 0 ? 3e8 : _credibilities[by];
+    }
+
+    function _observe(address node, uint256 good, uint256 bad) private {
+        _records[node] = ReputationMath.observe(_aged(node), clock / DAY, good, bad);
+    }
+
+    function _aged(address node) private view returns (uint256) {
+        uint256 record = _records[node];
+        if (record != 0) return ReputationMath.age(record, clock / DAY);
+        return ReputationMath.newborn(clock / DAY, uint8(_seats[node].node.incarnation));
+    }
+
+    function _readRegistry(Vm.Log memory log) private {
+        bytes32 kind = log.topics[0];
+        Seat storage seat = _seats[log.topics.length > 1 ? address(uint160(uint256(log.topics[1]))) : address(0)];
+        if (kind == INodeRegistry.NodeRegistered.selector) {
+            _enter(seat, log);
+        } else if (kind == INodeRegistry.NodeUpdated.selector) {
+            (uint32 profile, uint8 roles, uint32 version, bytes32 tls, bytes32 profileHash) = abi.decode(
+                log.data,
+                (uint32, uint8, uint32, bytes32, bytes32)
+            );
+            (seat.node.roles, seat.node.version, seat.profileVersion) = (roles, version, profile);
+            seat.node.commitment = keccak256(abi.encode(tls, profileHash, profile));
+        } else if (kind == INodeRegistry.NodeUnregistered.selector) {
+            (seat.node.roles, seat.node.version, seat.node.commitment) = (0, 0, 0);
+            seat.node.status = INodeRegistry.NodeStatus.Gone;
+        } else if (kind == INodeRegistry.NodeSuspended.selector) {
+            seat.suspended = abi.decode(log.data, (bool));
+            if (seat.suspended) ++suspensions;
+        }
+    }
+
+    function _enter(Seat storage seat, Vm.Log memory log) private {
+        (uint32 incarnation, uint8 roles, uint32 version, bytes32 tls, bytes32 profileHash) = abi.decode(
+            log.data,
+            (uint32, uint8, uint32, bytes32, bytes32)
+        );
+        seat.profileVersion = 1;
+        seat.node = INodeRegistry.Node(
+            address(uint160(uint256(log.topics[2]))),
+            roles,
+            version,
+            INodeRegistry.NodeStatus.Active,
+            incarnation,
+            keccak256(abi.encode(tls, profileHash, uint32(1)))
+        );
+        address node = address(uint160(uint256(log.topics[1])));
+        if (_records[node] == 0) return;
+        _records[node] = ReputationMath.renew(_records[node], clock / DAY, uint8(incarnation));
     }
 }
 
@@ -221,6 +411,9 @@ contract ReplayTest is Suite {
     function invariant_logsTellTheStorage() public view {
         assertEq(player.queriesAstray(), 0, "queries");
         assertEq(player.standingsAstray(), 0, "nodes and customers");
+        assertEq(player.recordsAstray(), 0, "records");
+        assertEq(player.settlementsAstray(), 0, "settlements");
+        assertEq(player.seatsAstray(), 0, "register");
         assertEq(player.doubleRatings(), 0, "rated twice");
     }
 
@@ -234,11 +427,15 @@ contract ReplayTest is Suite {
         player.settle(0, 0x6432);
         player.rate(0, 0, 90);
         player.rate(0, 0, 10);
-        player.penalise(0, 0);
+        player.penalise(0, 2);
+        assertEq(player.suspensions(), 1, "severity 3");
+        invariant_logsTellTheStorage();
+        player.letBack(0);
+        player.update(1, 512);
         player.wait(1 days);
         player.settle(1, 0x11);
         player.comeBack(0);
-        assertLe(35, player.events(), "events");
+        assertLe(38, player.events(), "events");
         invariant_logsTellTheStorage();
     }
 }

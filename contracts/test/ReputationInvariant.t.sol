@@ -11,6 +11,9 @@ import {Suite} from "./Suite.sol";
 contract ReputationHandler is ReputationFixture {
     uint256 public settlements;
     uint256 public feedbacks;
+    uint256 public suspensions;
+    uint256 public readmissions;
+    uint256 public incarnations;
     bool private _ready;
     uint32[2] private _incarnations = [1, 1];
 
@@ -18,6 +21,7 @@ contract ReputationHandler is ReputationFixture {
         if (_ready) return;
         _ready = true;
         super.setUp();
+        registry.grantRole(registry.SUSPENDER_ROLE(), address(this));
     }
 
     function settle(uint256 seed, bool rated) external {
@@ -33,7 +37,15 @@ contract ReputationHandler is ReputationFixture {
     }
 
     function penalise(uint256 seed) external {
-        reputation.penalise(participants()[seed % 5], uint8(1 + (seed % 2)));
+        uint8 severity = uint8(1 + (seed % 3));
+        reputation.penalise(participants()[(seed / 3) % 5], severity);
+        if (severity == 3) ++suspensions;
+    }
+
+    /// @dev Nobody dispatches to a suspended node: without a way back the play would soon be over.
+    function readmit(uint256 seed) external {
+        registry.setSuspended(participants()[seed % 5], false);
+        ++readmissions;
     }
 
     function reregister(uint256 seed) external {
@@ -41,6 +53,7 @@ contract ReputationHandler is ReputationFixture {
         uint32 incarnation = _incarnations[index]++;
         unregister(owners[index], incarnation);
         register(owners[index], index == 0 ? owners[0] : operator, 1, incarnation + 1);
+        ++incarnations;
     }
 
     function wait(uint256 seed) external {
@@ -125,6 +138,33 @@ contract ReputationInvariantTest is Suite {
     function invariant_credibilityAndWeeklyCountStayInBounds() external view {
         assertLe(_handler.credibility(), 1e9, "credibility");
         assertLe(_handler.countedThisWeek(), 8, "eight a week");
+    }
+
+    /// @dev The player is no mere spectator: by hand it does each thing that it counts, and each moves what is looked at.
+    function test_thePlayerMovesRecords() external {
+        address[] memory nodes = _handler.everyone();
+        _handler.settle(0x6464646464, true);
+        _handler.wait(1 days);
+        _handler.settle(0, false);
+        IReputationLedger.Record memory record = _handler.recordOf(nodes[1]);
+        assertTrue(record.good > 0 && record.bad > 0, "settled");
+        _handler.penalise(5);
+        assertLe(record.bad + 30e9, _handler.recordOf(nodes[1]).bad, "penalised");
+        _handler.readmit(1);
+        _handler.reregister(1);
+        assertEq(_handler.recordOf(nodes[1]).good, 0, "renewed");
+        _handler.settle(1, true);
+        assertEq(_handler.settlements(), 3, "settlements");
+        assertEq(_handler.feedbacks(), 2, "feedbacks");
+        assertEq(_handler.suspensions(), 1, "suspensions");
+        assertEq(_handler.readmissions(), 1, "readmissions");
+        assertEq(_handler.incarnations(), 1, "incarnations");
+        assertEq(_handler.countedThisWeek(), 2, "counted");
+        assertTrue(_handler.credibility() != 3e8, "credibility");
+        this.invariant_recordsStayInBounds();
+        this.invariant_scoresStayUnderTheTenureCap();
+        this.invariant_recordsBelongToThePresentIncarnation();
+        this.invariant_credibilityAndWeeklyCountStayInBounds();
     }
 
     uint256 private constant DAY_SECONDS = 1 days;

@@ -232,6 +232,19 @@ contract ReputationLedgerTest is ReputationFixture {
         reputation.reverse(owners[0], added, epoch, new address[](0));
     }
 
+    function test_aReversalGivesBackNoMoreThanTheCapLetIn() public {
+        for (uint256 i = 0; i < 6; ++i) reputation.penalise(owners[0], 3);
+        assertEq(reputation.recordOf(owners[0]).bad, 192e9, "six");
+        (uint40 added, uint32 epoch) = reputation.penalise(owners[0], 3);
+        assertEq(added, 8e9, "cut short");
+        (uint40 nothing, ) = reputation.penalise(owners[0], 2);
+        assertEq(nothing, 0, "no room");
+        reputation.reverse(owners[0], nothing, epoch, new address[](0));
+        assertEq(reputation.recordOf(owners[0]).bad, 200e9, "nothing to give back");
+        reputation.reverse(owners[0], added, epoch, new address[](0));
+        assertEq(reputation.recordOf(owners[0]).bad, 192e9, "as before");
+    }
+
     function test_whatWasNeverObservedIsNeitherReversedNorRenewed() public {
         vm.recordLogs();
         reputation.reverse(owners[0], 8e9, uint32(START / DAY), new address[](0));

@@ -71,7 +71,7 @@ def test_pure_becomes_view_and_words_that_hold_it_do_not() -> None:
 def test_every_test_that_the_page_names_is_there() -> None:
     page = (ROOT / "docs" / "contracts-assurance.md").read_text()
     named = set(re.findall(r"\b((?:test|testFuzz|invariant|check)_\w+)", page))
-    files = [*(ROOT / "contracts" / "test").glob("*.sol"), *(ROOT / "tests" / "contracts").rglob("*.*")]
+    files = [*(ROOT / "contracts" / "test").glob("*.sol"), *(ROOT / "tests").rglob("*.*")]
     texts = [one.read_text() for one in files if one.suffix in (".sol", ".py")]
     written = {name for text in texts for name in re.findall(r"(?:function|def) (\w+)\(", text)}
     assert len(named) > 60
