@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coordinator.resources import repository
+from coordinator.resources import measurements, repository
 from coordinator.resources.demand import Demand
 from coordinator.resources.errors import NodeFull
 
@@ -34,13 +34,14 @@ async def with_room(session: AsyncSession, nodes: list[str], demand: Demand) -> 
     ]
 
 
-async def calm(session: AsyncSession, nodes: list[str]) -> list[str]:
-    """Return those of `nodes` whose heartbeats tell of little load, in their order.
+async def preferred(session: AsyncSession, nodes: list[str]) -> list[str]:
+    """Return those of `nodes` to be planned with first, in their order: their heartbeats tell of little load, and no
+    claim that stands has refuted their profile.
 
-    A load excuses slowness before detectors; so who tells of much is to be planned with only where others are short.
+    A load excuses slowness before detectors; so who tells of much comes last, as who was found to lie.
     """
-    known = await repository.loads(session, nodes)
-    return [node for node in nodes if known.get(node, 0.0) <= _CALM_LOAD_A_CORE]
+    known, refuted = await repository.loads(session, nodes), await measurements.standing(session, nodes)
+    return [node for node in nodes if known.get(node, 0.0) <= _CALM_LOAD_A_CORE and node not in refuted]
 
 
 def check_fits(node: str, demand: Demand, capacity: Demand, taken: Demand) -> None:

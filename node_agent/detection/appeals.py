@@ -124,30 +124,35 @@ class Shown:
 
 
 def reason_to_reverse(
-    appeal: Appeal, shown: Sequence[Shown], seen: Findings | None, *, excused: bool
+    appeal: Appeal, shown: Sequence[Shown], seen: Findings | None, *, excused: bool, not_asked: int = 0
 ) -> str | None:
     """Return in one sentence why the claim is to be taken back, None when it stands. Pure.
 
     `seen` is what this panel saw itself in the epoch of the appeal; `excused` whether the chain bears out that the
-    accused computed a query while it was judged.
+    accused computed a query while it was judged; `not_asked` how many accusers' addresses nobody told: doubt keeps the
+    claim.
     """
     kind = appeal.claim.accusation.kind
     bearing = [one for one in shown if _bears_out(one, kind)]
-    if len(bearing) < appeal.openings:
+    if len(bearing) + not_asked < appeal.openings:
         return f"Evidence that bears out the claim was opened by {len(bearing)} of its accusers only."
     if kind is Kind.LIVENESS and excused:
         return "It computed a query for as long as it was judged."
-    same = seen is not None and all(one.findings.declared == seen.declared for one in bearing)
+    same = bearing and seen is not None and all(one.findings.declared == seen.declared for one in bearing)
     if kind in MEASURED_AGAIN and seen is not None and same and _is_true(kind, seen):
         return "The same profile was measured again, and is true."
     return None
 
 
 def _bears_out(one: Shown, kind: Kind) -> bool:
-    return any(
-        suspicion.kind is kind and suspicion.measured == one.measured
-        for suspicion in suspicions(one.findings)
-    )
+    """Whether the accusation follows; from numbers that no measurement gives, nothing does."""
+    try:
+        return any(
+            suspicion.kind is kind and suspicion.measured == one.measured
+            for suspicion in suspicions(one.findings)
+        )
+    except (ArithmeticError, ValueError):
+        return False
 
 
 def _is_true(kind: Kind, seen: Findings) -> bool:

@@ -5,8 +5,9 @@ Votes are hidden in the epoch of the appeal and shown in the next, as those on n
 
 import asyncio
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc.aio
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from node_agent.datasets.commitment import is_bound
 from node_agent.detection.appeals import Appeal, Appeals, Shown, reason_to_reverse
+from node_agent.detection.clock import Clock, WallClock
 from node_agent.detection.desk import Panels
 from node_agent.detection.findings import FINDINGS, Findings
 from node_agent.detection.polling import signed_vote
@@ -36,6 +38,7 @@ from soterone.rpc.generated.peer_pb2 import OpenedClaim, ReversalVotes
 
 log = structlog.get_logger()
 
+_TIMES_ASKED, _PAUSE_SHARE = 3, 0.01
 _REVERSAL = 0
 """The kind under which ballots on appeals are kept, with the claim's id in place of a node."""
 
@@ -67,22 +70,27 @@ class Hearings:
     table: BallotTable
     epoch_seconds: int
     may_show: Callable[[int], bool]
+    clock: Clock = field(default_factory=WallClock)
 
     async def due(self, epoch: int) -> list[Appeal]:
         """Return the appeals that this detector hears in an epoch."""
         return [one for one in await self.appeals.in_epoch(epoch) if self.signer.account in one.panel]
 
     async def vote(self, appeal: Appeal, seen: Findings | None, reach: Mapping[Account, Reach]) -> None:
-        """Gather what is opened, and cast a ballot: a vote for reversal, or nothing that looks like one."""
-        opened = await asyncio.gather(*(self._ask(appeal, reach.get(one)) for one in appeal.accusers))
+        """Gather what is opened, and cast a ballot: a vote for reversal, or nothing that looks like one.
+
+        An accuser whose address the coordinator does not tell was not asked, and has not kept anything back.
+        """
+        told = {one: reach[one] for one in (appeal.node, *appeal.accusers) if one in reach}
+        opened = await self._opened(appeal, told)
         shown = [
             found
-            for accuser, one in zip(appeal.accusers, opened, strict=True)
-            if (found := self.shown(appeal, accuser, one)) is not None
+            for accuser in appeal.accusers
+            if (found := self.shown(appeal, accuser, opened[accuser])) is not None
         ]
-        answer = await self._ask(appeal, reach.get(appeal.node))
-        excused = await self._excused(appeal, answer.counter_evidence_json)
-        reason = reason_to_reverse(appeal, shown, seen, excused=excused)
+        excused = await self._excused(appeal, opened[appeal.node].counter_evidence_json)
+        not_asked = sum(one not in told for one in appeal.accusers)
+        reason = reason_to_reverse(appeal, shown, seen, excused=excused, not_asked=not_asked)
         log.info("appeal heard", claim=appeal.claim_id, node=appeal.node, opened=len(shown), reason=reason)
         self.cast(appeal, reason, seen)
 
@@ -115,8 +123,10 @@ class Hearings:
         try:
             signed = signed_vote(accused.epoch, accused.node, opened.vote)
             evidence = Evidence.model_validate_json(opened.evidence_json)
+            evidence_hash = hash_bytes(evidence.hash)
             findings = FINDINGS.validate_python(evidence.findings)
             voter = recover(self.quorum, signed.message, signed.signature)
+            proven = accused.kind is not Kind.DATASET or self._two_roots(accused.node, findings)
         except (SignatureError, ValidationError, ValueError):
             return None
         vote = signed.message
@@ -124,9 +134,9 @@ class Hearings:
         fits = (
             isinstance(vote, Vote)
             and (voter, leaf_of(accuser, signed.signature_hash)) == (accuser, appeal.leaves[accuser])
-            and hash_bytes(evidence.hash) == vote.evidence_hash
+            and evidence_hash == vote.evidence_hash
             and told == (accuser, accused.node, accused.incarnation, accused.epoch, accused.kind)
-            and (accused.kind is not Kind.DATASET or self._two_roots(accused.node, findings))
+            and proven
         )
         if not fits or not isinstance(vote, Vote):
             return None
@@ -214,16 +224,26 @@ class Hearings:
             for one in findings.two_roots
         )
 
-    async def _ask(self, appeal: Appeal, whom: Reach | None) -> OpenedClaim:
-        """Return what a node opens, nothing when it cannot be reached."""
-        if whom is None:
-            return OpenedClaim()
+    async def _opened(self, appeal: Appeal, told: Mapping[Account, Reach]) -> Mapping[Account, OpenedClaim]:
+        """Return what each node opens; nothing of those that cannot be reached three times."""
+        opened = defaultdict[Account, OpenedClaim](OpenedClaim)
+        for number in range(_TIMES_ASKED):
+            left = [reach for one, reach in told.items() if one not in opened]
+            if left and number:
+                await self.clock.until(self.clock.now() + _PAUSE_SHARE * self.epoch_seconds)
+            answers = await asyncio.gather(*(self._ask(appeal, one) for one in left))
+            opened.update(
+                (one.account, found) for one, found in zip(left, answers, strict=True) if found is not None
+            )
+        return opened
+
+    async def _ask(self, appeal: Appeal, whom: Reach) -> OpenedClaim | None:
         try:
             async with NodeLine(whom, self.tls) as line:
                 return await line.open_claim(hash_bytes(appeal.claim_id))
         except grpc.aio.AioRpcError as error:
             log.info("claim not opened", claim=appeal.claim_id, by=whom.account, reason=error.details())
-            return OpenedClaim()
+            return None
 
     async def _excused(self, appeal: Appeal, answer_json: str) -> bool:
         try:

@@ -1,5 +1,6 @@
 """What a detector does in the epoch of its votes: opens it if nobody did, probes whom it judges, votes and commits."""
 
+import asyncio
 import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,8 +65,8 @@ class Judging:
         reach = await self._parts.reach({*panels, *members})
         probed = {*panels, *(one.node for one in appeals if one.claim.accusation.kind in MEASURED_AGAIN)}
         await self._play(times, [reach[node] for node in sorted(probed) if node in reach])
-        for appeal in appeals:
-            await self._parts.hearings.vote(appeal, self._parts.rounds.seen(epoch, appeal.node), reach)
+        hearings, seen = self._parts.hearings, self._parts.rounds.seen
+        await asyncio.gather(*(hearings.vote(one, seen(epoch, one.node), reach) for one in appeals))
         await self._parts.clock.until(times.votes.start)
         for node in panels:
             self._parts.polling.cast(epoch, node, await self._judgements(epoch, node, bench))

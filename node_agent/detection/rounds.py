@@ -69,25 +69,47 @@ class Rounds:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def play(self, epoch: int, number: int, window: Window, nodes: Sequence[tuple[Reach, int]]) -> None:
-        """Do one round with all nodes, each with the version that it has on chain; ends with the window."""
+        """Do one round with all nodes, each with the version that it has on chain; ends with the window.
+
+        Each challenge has its share of the window, or what is long enough: some nodes that hang keep the detector from
+        no other.
+        """
+        left_seconds = max(0.0, window.end - self.clock.now())
+        share_seconds = max(LONG_ENOUGH_SECONDS, left_seconds / max(1, len(nodes)))
+        order = random.sample(nodes, len(nodes))
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, window.end - self.clock.now())):
-                await asyncio.gather(*(self._node(epoch, number, window, *one) for one in nodes))
+            async with asyncio.timeout(left_seconds):
+                await asyncio.gather(
+                    *(self._node(epoch, number, window, share_seconds, *one) for one in order)
+                )
 
     def seen(self, epoch: int, node: Account) -> Findings | None:
         """Return what was seen of a node, None for nothing."""
         kept = self.table.get(epoch, node)
         return FINDINGS.validate_json(kept) if kept else None
 
-    async def _node(self, epoch: int, number: int, window: Window, node: Reach, version: int) -> None:
+    async def _node(
+        self, epoch: int, number: int, window: Window, share_seconds: float, node: Reach, version: int
+    ) -> None:
+        if self._has_answered(epoch, number, node.account):
+            return
         for left in range(TRIES, 0, -1):
-            tried = await self._try(epoch, number, window, node, version)
+            tried = await self._try(epoch, number, window, share_seconds, node, version)
             if tried.challenge is Heard.ANSWER:
                 return
             spare = (window.end - self.clock.now()) / (left + 1)
             await self.clock.until(self.clock.now() + spare * random.uniform(0.5, 1))  # noqa: S311 - only jitter
 
-    async def _try(self, epoch: int, number: int, window: Window, node: Reach, version: int) -> Try:
+    def _has_answered(self, epoch: int, number: int, node: Account) -> bool:
+        """Whether the round is done: an epoch's work may begin again after an error or a restart."""
+        seen = self.seen(epoch, node)
+        return seen is not None and Heard.ANSWER in [
+            one.challenge for one in seen.tries if one.round == number
+        ]
+
+    async def _try(
+        self, epoch: int, number: int, window: Window, share_seconds: float, node: Reach, version: int
+    ) -> Try:
         seen = self.seen(epoch, node.account) or Findings(Declared.of(node.profile), version)
         tried = Try(number, Heard.UNSURE)
         async with NodeLine(node, self.tls) as line:
@@ -99,7 +121,8 @@ class Rounds:
                 tried = replace(tried, probe=Heard.ANSWER)
                 seen = self._told(seen, node, told)
                 async with self.turn:
-                    heard, seen = await self._challenge(epoch, number, window, line, told, seen)
+                    end = min(window.end, self.clock.now() + share_seconds)
+                    heard, seen = await self._challenge(epoch, number, end, line, told, seen)
                 tried = replace(tried, challenge=heard)
         seen = seen.tried(tried)
         self.table.save(epoch, node.account, FINDINGS.dump_json(seen).decode())
@@ -140,9 +163,9 @@ class Rounds:
         )
 
     async def _challenge(
-        self, epoch: int, number: int, window: Window, line: NodeLine, told: ProbeReply, seen: Findings
+        self, epoch: int, number: int, end: float, line: NodeLine, told: ProbeReply, seen: Findings
     ) -> tuple[Heard, Findings]:
-        patience_seconds = min(LONGEST_CHALLENGE_SECONDS, window.end - self.clock.now() - _SPARE_SECONDS)
+        patience_seconds = min(LONGEST_CHALLENGE_SECONDS, end - self.clock.now() - _SPARE_SECONDS)
         if patience_seconds <= 0:
             return Heard.UNSURE, seen
         try:

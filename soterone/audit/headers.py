@@ -40,11 +40,10 @@ class ForgedHeaderError(ChainError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header whose hash was computed anew: `state_root` and `receipts_root` belong to `block`."""
+    """A header whose hash was computed anew: `state_root` belongs to `block`."""
 
     block: Block
     state_root: bytes
-    receipts_root: bytes
 
 
 def read_header(found: Mapping[str, Any]) -> Header:
@@ -52,7 +51,7 @@ def read_header(found: Mapping[str, Any]) -> Header:
     block = Block.from_rpc(found)
     if hash_of(found) != block.hash:
         raise ForgedHeaderError(block.number, block.hash)
-    return Header(block, _bytes(found["stateRoot"]), _bytes(found["receiptsRoot"]))
+    return Header(block, _bytes(found["stateRoot"]))
 
 
 def hash_of(found: Mapping[str, Any]) -> Hash32:

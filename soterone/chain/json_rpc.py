@@ -3,6 +3,8 @@
 It speaks through httpx rather than web3, which would cost every agent 16 MB of resident memory.
 """
 
+import asyncio
+import json
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -13,6 +15,10 @@ import httpx
 from soterone.chain.codec import revert
 from soterone.chain.errors import ChainUnreachableError, RpcError
 
+MOST_ANSWER_BYTES = 512 * 2**20
+_CHUNK_BYTES = 2**16
+_PATIENCE = 6
+"""A whole answer may take so many times the time without a byte: one that drips does not hold anybody up."""
 _REVERT_CODE = 3
 
 
@@ -22,6 +28,7 @@ class JsonRpc:
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
         self._url = url
         self._ids = count(1)
+        self._patience_seconds = _PATIENCE * timeout_seconds
         self._http = httpx.AsyncClient(
             timeout=timeout_seconds,
             limits=httpx.Limits(max_connections=16),
@@ -46,8 +53,8 @@ class JsonRpc:
         answers = await self._post(requests)
         if not isinstance(answers, list):
             return [self._result("batch", answers)]
-        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
-        return [self._result(request["method"], by_id.get(request["id"])) for request in requests]
+        by_id = {str(answer.get("id")): answer for answer in answers if isinstance(answer, dict)}
+        return [self._result(request["method"], by_id.get(str(request["id"]))) for request in requests]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -57,14 +64,29 @@ class JsonRpc:
         return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(parameters)}
 
     async def _post(self, body: Any) -> Any:
+        status = 0
         try:
-            response = await self._http.post(self._url, json=body)
-            return response.json()
-        except httpx.HTTPError as problem:
+            async with (
+                asyncio.timeout(self._patience_seconds),
+                self._http.stream("POST", self._url, json=body) as answer,
+            ):
+                status = answer.status_code
+                return json.loads(await self._read(answer))
+        except (httpx.HTTPError, TimeoutError) as problem:
             raise ChainUnreachableError(self.endpoint, str(problem) or type(problem).__name__) from problem
-        except ValueError as problem:
-            cause = f"HTTP {response.status_code} without JSON"
-            raise ChainUnreachableError(self.endpoint, cause) from problem
+        except (ValueError, RecursionError) as problem:
+            raise ChainUnreachableError(self.endpoint, f"HTTP {status} without JSON") from problem
+
+    async def _read(self, answer: httpx.Response) -> bytes:
+        """Return the body, unpacked and bounded: a node may be anybody's."""
+        body = bytearray()
+        async for chunk in answer.aiter_bytes(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > MOST_ANSWER_BYTES:
+                raise ChainUnreachableError(
+                    self.endpoint, f"an answer of more than {MOST_ANSWER_BYTES >> 20} MiB"
+                )
+        return bytes(body)
 
     def _result(self, method: str, answer: Any) -> Any:
         return result_of(method, answer, self.endpoint)
@@ -80,7 +102,8 @@ def result_of(method: str, answer: Any, endpoint: str) -> Any:
         return answer.get("result")
     if not isinstance(error, dict):
         raise RpcError(method, 0, str(error))
-    code, message = int(error.get("code", 0)), str(error.get("message", "unknown error"))
+    told, message = error.get("code"), str(error.get("message", "unknown error"))
+    code = told if isinstance(told, int) else 0
     data = _revert_data(error.get("data"))
     if data is not None or code == _REVERT_CODE or "revert" in message.lower():
         raise revert(data or b"", message)

@@ -113,6 +113,9 @@ def _chain_errors() -> Iterator[None]:
         raise Unreachable(str(error)) from error
     except (ChainError, DeploymentError) as error:
         raise ClientError(str(error)) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ClientError(f"The chain's RPC gives answers that no Ethereum node gives ({what}).") from error
 
 
 async def _run(places: Places, request: Request) -> Audit:

@@ -182,6 +182,7 @@ class Town:
             table=store.ballots,
             epoch_seconds=EPOCH_SECONDS,
             may_show=self._may_show,
+            clock=self.warp,
         )
 
     @property

@@ -67,6 +67,11 @@ async def has_room(world: World, node: Account, cores: int) -> bool:
         return await service.with_room(session, [node], Demand(cores, 1, 1)) == [node]
 
 
+async def preferred(world: World, *nodes: Account) -> list[str]:
+    async with world.database.transaction() as session:
+        return await service.preferred(session, [*nodes])
+
+
 async def entry(world: World, node: Account) -> NodeEntry:
     page = await catalog.node_page(world.context, Role.MPC_NODE, online_only=False, after="", limit=50)
     return next(one for one in page.nodes if one.account == node)
@@ -81,6 +86,7 @@ async def test_a_false_profile_lowers_the_capacity_until_it_is_reversed(world: W
     liar, honest = await join(world), await join(world)
     await court.next_epoch()
     assert await has_room(world, liar, 16)
+    assert await preferred(world, liar, honest) == [liar, honest]
     upheld = await court.upheld(await court.accusation(liar), cores=2)
 
     measured = await eventually(lambda: capacity(world, liar), lambda found: found.cpu_cores == 2)
@@ -89,6 +95,7 @@ async def test_a_false_profile_lowers_the_capacity_until_it_is_reversed(world: W
     assert (await capacity(world, honest)).cpu_cores == 16
     assert await has_room(world, liar, 2)
     assert not await has_room(world, liar, 3)
+    assert await preferred(world, liar, honest) == [honest]
     shown = await entry(world, liar)
     assert (shown.cpu_cores, shown.verified_cpu_cores, shown.measured_in) == (16, 2, upheld.claim_id)
     assert shown.verified_memory_bytes == 4096 * 2**20 < shown.memory_bytes
@@ -114,6 +121,7 @@ async def test_a_false_profile_lowers_the_capacity_until_it_is_reversed(world: W
     await court.send(court.calls.reverse(upheld.claim_id, upheld.claim, ballot), ClaimReversed)
     await eventually(lambda: capacity(world, liar), lambda found: found.cpu_cores == 16)
     assert (await claim(world, liar)).status == "reversed"
+    assert await preferred(world, liar, honest) == [liar, honest]
     assert (await entry(world, liar)).measured_in is None
 
 

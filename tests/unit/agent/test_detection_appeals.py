@@ -71,6 +71,18 @@ def test_two_of_seven_who_sign_and_then_open_nothing_protect_nobody() -> None:
     assert reason_to_reverse(appeal(openings=seven.honest_voters), opened[1:], None, excused=False)
 
 
+def test_accusers_whom_nobody_could_ask_have_kept_nothing_back() -> None:
+    assert reason_to_reverse(appeal(), [], None, excused=False, not_asked=2) is None
+    assert reason_to_reverse(appeal(), [], TRUE, excused=False, not_asked=2) is None
+    assert reason_to_reverse(appeal(), [], None, excused=False, not_asked=1)
+
+
+@pytest.mark.parametrize("speed", [0, 10**400])
+def test_evidence_that_cannot_be_computed_with_bears_nothing_out(speed: int) -> None:
+    lied = replace(LIED, declared=replace(SIXTEEN, speed=speed))
+    assert reason_to_reverse(appeal(), shown(lied, measured()), None, excused=False)
+
+
 def test_the_same_profile_found_true_takes_it_back() -> None:
     reason = reason_to_reverse(appeal(), shown(LIED, measured()), TRUE, excused=False)
     assert reason == "The same profile was measured again, and is true."

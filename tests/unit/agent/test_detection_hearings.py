@@ -54,8 +54,9 @@ def evidence(accused: Accusation) -> Evidence:
     )
 
 
-def opened(hearings: Hearings, accused: Accusation, shown: Evidence) -> Shown | None:
-    """What a panel makes of evidence that the accuser opens for a claim that it signed with its hash."""
+def opened(hearings: Hearings, accused: Accusation, shown: Evidence, text: str = "") -> Shown | None:
+    """What a panel makes of evidence that the accuser opens, or of another text, for a claim that it signed with the
+    evidence's hash."""
     vote = Vote.of(Verdict(accused, shown.hash))
     signature = sign(ACCUSER, DOMAIN, vote)
     appeal = Appeal(
@@ -66,6 +67,7 @@ def opened(hearings: Hearings, accused: Accusation, shown: Evidence) -> Shown | 
         leaves={ACCUSER.account: leaf_of(ACCUSER.account, keccak(signature))},
         panel=(),
         threshold=1,
+        openings=1,
     )
     cast = CastVote(
         operator=account_bytes(accused.operator),
@@ -75,7 +77,7 @@ def opened(hearings: Hearings, accused: Accusation, shown: Evidence) -> Shown | 
         evidence_hash=hash_bytes(shown.hash),
         signature=signature,
     )
-    claim = OpenedClaim(vote=cast, evidence_json=shown.model_dump_json())
+    claim = OpenedClaim(vote=cast, evidence_json=text or shown.model_dump_json())
     return hearings.shown(appeal, ACCUSER.account, claim)
 
 
@@ -83,6 +85,12 @@ def test_evidence_counts_for_the_claim_that_it_names(hearings: Hearings) -> None
     shown = opened(hearings, ACCUSATION, evidence(ACCUSATION))
     assert shown is not None
     assert shown.findings == SEEN
+
+
+def test_evidence_with_a_number_that_no_json_has_is_no_evidence(hearings: Hearings) -> None:
+    honest = evidence(ACCUSATION)
+    text = honest.model_dump_json().replace('"incarnation":1', f'"incarnation":{10**30}')
+    assert opened(hearings, ACCUSATION, honest, text) is None
 
 
 @pytest.mark.parametrize(
