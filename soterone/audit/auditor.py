@@ -120,7 +120,7 @@ async def _beginning(
             f"The chain was reorganised below the checkpoint, or the RPC lies: block {known.number} is {known.hash}, "
             f"the checkpoint has {checkpoint.block.hash}. Audit from the beginning."
         )
-    return checkpoint.replay(), checkpoint.block.number + 1
+    return checkpoint.replay(known.timestamp), checkpoint.block.number + 1
 
 
 async def _checks(

@@ -132,6 +132,26 @@ async def test_an_rpc_that_leaves_a_nodes_whole_past_out_is_caught(chain: ChainC
     assert f"for the docket of {city.condemned}, its events give 0x0" in found
 
 
+async def test_seats_that_an_rpc_keeps_back_are_caught_before_anybody_judges(
+    chain: ChainClient, city: City
+) -> None:
+    snapshot = city.anvil.rpc("evm_snapshot")
+    court = Court(city.anvil, chain)
+    try:
+        await court.seat(1)
+        assert (await audit(chain)).ok
+        (late,) = court.detectors
+        hidden = changed_logs(
+            "DetectorEnlisted", lambda log: None if late[2:].lower() in log["topics"][1] else log
+        )
+        report = await audit_through(hidden, chain, Request(pinned=(await chain.head()).hash))
+    finally:
+        city.anvil.rpc("evm_revert", snapshot)
+    assert complaints(report) == (
+        "the next epoch will be opened with other seats or terms than were announced"
+    )
+
+
 def word(log: dict[str, Any], place: int, value: int) -> dict[str, Any]:
     """A log with another word at a place of its data."""
     start = 2 + 64 * place
