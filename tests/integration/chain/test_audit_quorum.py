@@ -13,12 +13,15 @@ from audits import (
     changed_logs,
     complaints,
     complaints_about,
+    complaints_of,
     network,
     standing_told,
 )
 from eth_utils import keccak
 from fixtures.chain import Anvil, deploy_contracts
 from fixtures.court import GOVERNOR, PAYER, Court, hashes
+from nodes import mined
+from sending import grant_suspender, suspension
 
 from soterone.audit.asking import Told
 from soterone.audit.auditor import Request, audit, run_audit
@@ -291,6 +294,22 @@ async def test_a_penalty_that_no_panel_imposed_is_caught(chain: ChainClient, cit
     finally:
         city.anvil.rpc("evm_revert", snapshot)
     assert f"{city.condemned} was penalised by severity 2 without an upheld claim" in complaints(report)
+
+
+async def test_suspensions_past_the_detectors_are_caught(chain: ChainClient, city: City) -> None:
+    """Also those that were taken back by the time of the audit, so that nothing is left of them."""
+    snapshot = city.anvil.rpc("evm_snapshot")
+    try:
+        grant_suspender(city.anvil, chain, PAYER)
+        for suspended in (True, False):
+            await mined(chain, PAYER, suspension(chain, city.condemned, suspended))
+        report = await audit(chain)
+    finally:
+        city.anvil.rpc("evm_revert", snapshot)
+    assert complaints_of(report, "registrations follow each other").splitlines() == [
+        f"{city.condemned} was suspended without a claim",
+        f"{city.condemned} was readmitted past the detectors",
+    ]
 
 
 async def test_votes_are_judged_by_what_stood_when_they_were_cast_also_behind_a_checkpoint(
