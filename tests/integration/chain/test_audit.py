@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from audits import LyingRpc, audit_through, changed_logs, complaints, complaints_of, small_history
+from audits import LyingRpc, audit_through, changed_logs, complaints, complaints_of, notes_of, small_history
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from fixtures.chain import Anvil
@@ -42,6 +42,7 @@ async def test_an_honest_chain_agrees_with_itself(own_chain: ChainClient, query:
     assert examined["scores follow the formula"] == 8
     assert examined["registrations follow each other"] == 5
     assert examined["events say what was signed and sent"] == 5 + 3 + 1
+    assert notes_of(report) == {"logs and headers fit together": "no second RPC was asked"}
     assert examined["results are the hash of their shares"] == 1
     nodes, queries, customers = 5 * (2 + 2), 3 * 2, 1
     assert examined["storage is proven to hold what events give"] == nodes + queries + customers
