@@ -1,10 +1,12 @@
 """Reads every event of the contracts, checked as the follower checks them, with the trail that it would have kept."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from soterone.chain.client import ChainClient
 from soterone.chain.cursor import InMemoryCursorStore, MemoryCursorTransaction
+from soterone.chain.damaged_logs import PATIENCE_SECONDS, DamagedLogsError
 from soterone.chain.events import Event
 from soterone.chain.follower import Follower
 from soterone.chain.records import Block, BlockRef
@@ -16,6 +18,9 @@ class History:
 
     events: tuple[tuple[Event, int], ...]
     trail: tuple[BlockRef, ...]
+
+
+_PAUSE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -37,13 +42,31 @@ class _Collector:
 
 
 async def read_history(
-    chain: ChainClient, confirmations: int, heard: Callable[[int], None] = lambda number: None
+    chain: ChainClient,
+    confirmations: int,
+    heard: Callable[[int], None] = lambda number: None,
+    *,
+    damaged_log_seconds: float = PATIENCE_SECONDS,
 ) -> History:
-    """Return everything up to the confirmed head; `heard` is told the number of each block with events.
+    """Return everything up to the confirmed head; `heard` is told the number of each block with events. A log that is
+    no event is asked for again for `damaged_log_seconds`, and then left out, as the follower does.
 
     ChainError when the chain cannot be read.
     """
     store, collector = InMemoryCursorStore(), _Collector(heard)
-    await Follower(chain, store, collector, confirmations=confirmations).catch_up()
+    await _catch_up(
+        Follower(
+            chain, store, collector, confirmations=confirmations, damaged_log_seconds=damaged_log_seconds
+        )
+    )
     events = tuple((event, block.timestamp) for block, found in collector.blocks for event in found)
     return History(events, tuple(await store.trail()))
+
+
+async def _catch_up(follower: Follower[MemoryCursorTransaction]) -> None:
+    """Catch up; wait with the follower for a log that is no event."""
+    while True:
+        try:
+            return await follower.catch_up()
+        except DamagedLogsError:
+            await asyncio.sleep(_PAUSE_SECONDS)

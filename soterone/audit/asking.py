@@ -56,7 +56,7 @@ async def what_is_known(chain: ChainClient) -> Known:
     """Count what a coordinator may have to tell of; ChainError when the chain cannot be read."""
     head, first = (await chain.head()).number, chain.contracts.start_block
     logs = await logs_between(chain, first, head, (NodeRegistered, QueryDispatched, ClaimUpheld))
-    events = chain.decoded(logs)
+    events = chain.reading(logs).events
     return Known(
         head,
         sum(isinstance(one, NodeRegistered) for one in events),

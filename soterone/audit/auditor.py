@@ -120,7 +120,7 @@ async def _beginning(
             f"The chain was reorganised below the checkpoint, or the RPC lies: block {known.number} is {known.hash}, "
             f"the checkpoint has {checkpoint.block.hash}. Audit from the beginning."
         )
-    return checkpoint.replay(), checkpoint.block.number + 1
+    return checkpoint.replay(known.timestamp), checkpoint.block.number + 1
 
 
 async def _checks(
@@ -211,7 +211,7 @@ async def _statements(chain: ChainClient, read: Read, replay: Replay) -> tuple[C
         reader.apply(found[position.transaction_hash], events, read.history.time_of(events[0]))
     tally = reader.tally
     answers = await ask_wallets(chain, tally.wallets)
-    notes = [f"{reader.passed_on} transactions went through other contracts"] if reader.passed_on else []
+    notes = [f"transactions through other contracts: {reader.passed_on}"] if reader.passed_on else []
     notes += [f"{answers.unknown} wallets could not be asked"] if answers.unknown else []
     findings = (*tally.findings, *answers.findings)
     return (

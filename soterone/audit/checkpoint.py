@@ -133,21 +133,20 @@ class Checkpoint(BaseModel):
             quorum=QuorumState.of(quorum) if quorum else None,
         )
 
-    def replay(self) -> Replay:
-        """Return the replay to go on with. What may still change counts as touched, so that its storage is proven
-        again: an RPC that leaves new events out would otherwise not be asked about it."""
+    def replay(self, time: int) -> Replay:
+        """Return the replay to go on with; `time` is that of the checkpoint's block, in seconds. What may still change
+        counts as touched, so that its storage is proven again: an RPC that leaves new events out would otherwise not
+        be asked about it."""
         registry = RegistryReplay(
             self.nodes, self.suspended, self.profile_versions, self.node_trail, touched=set(self.nodes)
         )
         windows = Windows(self.periods.feedback, self.periods.silent_settle)
-        unsettled = {query_id for query_id, query in self.queries.items() if not query.is_over}
-        lifecycles = LifecycleReplay(registry, windows, self.queries, touched=unsettled)
+        lively = {query_id for query_id, query in self.queries.items() if query.may_change(time, windows)}
+        lifecycles = LifecycleReplay(registry, windows, self.queries, touched=lively)
         quorum = None
         if self.periods.quorum_epoch is not None and self.quorum:
             quorum = self.quorum.replay(registry, self.periods.quorum_epoch)
-        scores = ScoreReplay(
-            self.book, self.record_trail, nodes=set(self.book.records), customers=set(self.book.standings)
-        )
+        scores = ScoreReplay(self.book, self.record_trail)
         daily = {day: Counter(counted) for day, counted in self.daily.items()}
         return Replay(registry, lifecycles, scores, quorum, self.events, daily)
 

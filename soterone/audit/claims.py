@@ -51,7 +51,7 @@ class Docket:
 @dataclass(slots=True)
 class ClaimReplay:
     """Claims by id and what they brought. The panels must be fed each event first. `touched*` changed since the replay
-    began."""
+    began; `cleared` is the transaction in which the last claim that suspended a node was reversed, and the node."""
 
     panels: PanelReplay
     claims: dict[Hash32, ClaimFile] = field(default_factory=dict)
@@ -61,6 +61,7 @@ class ClaimReplay:
     touched_dockets: set[Account] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     penalties: PenaltyWatch = field(default_factory=PenaltyWatch)
+    cleared: tuple[Hash32, Account] | None = None
 
     def apply(self, event: Event, epoch: int, penalty: Penalty | None) -> bool:
         """Take in the next event with the epoch of its block; `penalty` is what a NodePenalised cost. Return whether it
@@ -178,6 +179,8 @@ class ClaimReplay:
         docket = self.dockets.get(event.node, Docket())
         if file.claim.accusation.severity == Severity.CRITICAL and docket.suspensions:
             self._write_docket(event.node, replace(docket, suspensions=docket.suspensions - 1))
+            if docket.suspensions == 1:
+                self.cleared = (event.position.transaction_hash, event.node)
 
     def _reversal_problems(self, event: ClaimReversed, file: ClaimFile, epoch: int) -> Iterator[str]:
         votes, opened = self.panels.commitments.get(event.commitment), self.panels.epochs.get(file.epoch)
@@ -209,6 +212,9 @@ class ClaimReplay:
         docket = self.dockets.get(event.node, Docket())
         if docket.suspensions and epoch <= docket.suspended_until:
             self._complain(f"{event.node} was readmitted in epoch {epoch}, too early", event.node)
+        if not docket.suspensions and self.cleared != (event.position.transaction_hash, event.node):
+            self._complain(f"{event.node} was readmitted and no claim suspended it", event.node)
+        self.cleared = None
         self._write_docket(event.node, replace(docket, suspensions=0))
 
     def _file(self, claim_id: Hash32, node: Account, status: ClaimStatus, what: str) -> ClaimFile | None:

@@ -10,6 +10,7 @@ from soterone.audit.headers import Header, headers_at
 from soterone.audit.report import Finding
 from soterone.chain.bloom import bloom_of
 from soterone.chain.client import ChainClient
+from soterone.chain.damaged_logs import DamagedLog
 from soterone.chain.errors import ChainError
 from soterone.chain.events import Event, LogPosition, RawLog
 from soterone.chain.log_ranges import LogRanges
@@ -57,17 +58,19 @@ class Read:
 async def read_history(
     chain: ChainClient, head: Header, first_block: int, second: ChainClient | None = None
 ) -> Read:
-    """Read every event from `first_block` up to `head`; `second` is asked for the same.
+    """Read every event from `first_block` up to `head`; `second` is asked for the same. A log that is no event is
+    named, and the rest read.
 
-    Errors: ReorganisedError when blocks changed meanwhile, ForgedHeaderError, DamagedLogsError.
+    Errors: ReorganisedError when blocks changed meanwhile, ForgedHeaderError, UnplacedLogError.
     """
     logs = await logs_between(chain, first_block, head.block.number)
-    events = chain.decoded(logs)
-    heights = sorted({event.position.block_number for event in events})
-    headers = await headers_at(chain, heights)
-    if any(headers[one.position.block_number].block.hash != one.position.block_hash for one in events):
+    reading = chain.reading(logs)
+    events = reading.events
+    positions = [*(one.position for one in events), *(one.position for one in reading.damaged)]
+    headers = await headers_at(chain, sorted({one.block_number for one in positions}))
+    if any(headers[one.block_number].block.hash != one.block_hash for one in positions):
         raise ReorganisedError
-    findings = list(_unannounced(logs, headers))
+    findings = [*_damaged(reading.damaged), *_unannounced(logs, headers)]
     if second is not None:
         others = await logs_between(second, first_block, head.block.number)
         findings += _differences(chain, logs, second, others)
@@ -80,6 +83,11 @@ async def logs_between(
     """Read the logs of a range, only those of some kinds when any are named; in halves wherever the node finds it too
     large."""
     return await LogRanges().read_all(first, last, partial(chain.logs_between, kinds=kinds))
+
+
+def _damaged(logs: Iterable[DamagedLog]) -> Iterator[Finding]:
+    for log in logs:
+        yield Finding(f"{log}: the contract is broken, or the RPC lies")
 
 
 def _unannounced(logs: Sequence[RawLog], headers: Mapping[int, Header]) -> Iterator[Finding]:

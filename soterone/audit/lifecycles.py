@@ -48,6 +48,15 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Windows:
+    """Constructor parameters of the ReputationLedger, in seconds: for feedback after a settlement, and of silence after
+    which anybody settles."""
+
+    feedback_seconds: int
+    silent_settle_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lifecycle:
     """A query after its events so far; `time` (s) is that of its dispatch, after the end that of its end.
 
@@ -75,22 +84,10 @@ class Lifecycle:
         grace = terms.result_retry_seconds + terms.cleanup_grace_seconds
         return self.dispatched_at + terms.max_run_seconds + grace
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing but ratings may still come."""
-        return self.settled is not None and self.status in (
-            QueryStatus.COMPLETED_CLEANED,
-            QueryStatus.FAILED_CLEANED,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Constructor parameters of the ReputationLedger, in seconds: for feedback after a settlement, and of silence after
-    which anybody settles."""
-
-    feedback_seconds: int
-    silent_settle_seconds: int
+    def may_change(self, time: int, windows: Windows) -> bool:
+        """Whether anything can still come of it after a block's time (seconds), ratings included."""
+        cleaned = self.status in (QueryStatus.COMPLETED_CLEANED, QueryStatus.FAILED_CLEANED)
+        return not cleaned or self.settled is None or time <= self.settled.at + windows.feedback_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,11 @@ class PanelReplay:
         return True
 
     @property
+    def present_seats(self) -> tuple[Seat, ...]:
+        """The seats for epochs not yet open, in the order of the roster."""
+        return tuple(Seat(one, self.seats[one]) for one in sorted(self.seats, key=lambda one: int(one, 16)))
+
+    @property
     def latest_epochs(self) -> set[int]:
         """The last epoch that was opened and the one before it, whose votes may still decide."""
         latest = max(self.epochs, default=0)
@@ -176,8 +181,7 @@ class PanelReplay:
             )
         if len(self.seats) < self.terms.seats_needed:
             self._complain(f"epoch {event.epoch} was opened with {len(self.seats)} seats")
-        seats = tuple(Seat(one, self.seats[one]) for one in sorted(self.seats, key=lambda one: int(one, 16)))
-        self.epochs[epoch] = OpenEpoch(self.terms, seats, event.roster, event.seed_block)
+        self.epochs[epoch] = OpenEpoch(self.terms, self.present_seats, event.roster, event.seed_block)
         self.touched_epochs.add(epoch)
 
     def _seed(self, event: PanelSeeded) -> None:

@@ -87,11 +87,13 @@ class Replay:
             yield from check_seed(one, {number: block.hash for number, block in blocks.items()})
 
     def words(self) -> tuple[Word, ...]:
-        """The storage that the events since the replay began determine."""
-        quorum = tuple(words_of_quorum(self.quorum, self.registry)) if self.quorum else ()
+        """The storage that the events since the replay began determine, and that of every party that is known: nobody's
+        whole past can be left out."""
+        nodes, queries = self.registry.nodes, self.lifecycles.queries.values()
+        quorum = tuple(words_of_quorum(self.quorum, nodes)) if self.quorum else ()
         return (
             *words_of_registry(self.registry),
             *words_of_queries(self.lifecycles),
-            *words_of_scores(self.scores, self.registry),
+            *words_of_scores(self.scores, nodes, {one.customer for one in queries}),
             *quorum,
         )

@@ -25,6 +25,7 @@ from soterone.chain.events import (
     QueryFailed,
     QuerySettled,
     ReplacementLimit,
+    TermsChanged,
 )
 from soterone.chain.openings import result_hash
 from soterone.crypto.messages import (
@@ -56,7 +57,7 @@ class StatementReader:
         names = {address: name for name, address in self.replayed.contracts.addresses.items()}
         contract = names.get(transaction.to) if transaction.to else None
         if contract is None:
-            self.passed_on += 1
+            self.passed_on += not _deployed(transaction, events)
             return
         if transaction.data[:4] not in selectors(contract):
             self.tally.findings.append(_impossible(transaction))
@@ -65,6 +66,11 @@ class StatementReader:
             if arguments is not None:
                 visit = Visit(self.replayed, self.tally, contract, transaction, events, time)
                 self.tally.findings += _outcome(check, visit, arguments)
+
+
+def _deployed(transaction: Transaction, events: Sequence[Event]) -> bool:
+    """Whether a transaction created the quorum, whose constructor announces its terms."""
+    return transaction.to is None and all(isinstance(one, TermsChanged) for one in events)
 
 
 def _outcome(

@@ -3,14 +3,13 @@
 Places follow the compiler's storage layout (https://docs.soliditylang.org, "Layout of State Variables in Storage").
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from soterone.audit.lifecycles import Lifecycle, LifecycleReplay
-from soterone.audit.panels import OpenEpoch
 from soterone.audit.quorum import QuorumReplay
 from soterone.audit.registry import RegistryReplay
 from soterone.audit.report import Subject
@@ -19,14 +18,14 @@ from soterone.chain.records import NodeRecord, NodeStatus, QueryStatus
 from soterone.crypto.accounts import account_bytes
 from soterone.domain.detection import Claim, ClaimStatus
 from soterone.domain.ids import Account, Hash32, QueryId, hash_bytes
-from soterone.domain.panels import Terms
+from soterone.domain.panels import Seat, Terms
 from soterone.domain.reputation import Record, Standing
 
 NODE_WORDS, NODE_COMMITMENTS = 6, 7
 QUERY_WORDS = 6
 RECORDS, SETTLEMENTS, STANDINGS = 6, 7, 8
-EPOCHS, ENTRIES, DOCKETS = 3, 4, 5
-"""Slots of the mappings in NodeRegistry, QueryLedger, ReputationLedger and DetectorQuorum."""
+ROSTER, EPOCHS, ENTRIES, DOCKETS = 2, 3, 4, 5
+"""Slots of the present roster and of the mappings in NodeRegistry, QueryLedger, ReputationLedger and DetectorQuorum."""
 
 _VOTED = 1 << 168
 _OBSERVATION_BITS, _MOST_PARTICIPANTS = 7, 16
@@ -68,20 +67,23 @@ def words_of_queries(lifecycles: LifecycleReplay) -> Iterator[Word]:
         yield Word("ReputationLedger", _place(key, SETTLEMENTS), allowed, what, query_id)
 
 
-def words_of_scores(scores: ScoreReplay, registry: RegistryReplay) -> Iterator[Word]:
-    """The slot of every registered node, whether or not its record is said to have moved, and of every customer whose
-    credibility moved."""
-    for node in sorted(scores.nodes | registry.nodes.keys()):
-        word = record_word(scores.book.records.get(node, Record()))
+def words_of_scores(
+    scores: ScoreReplay, nodes: Collection[Account], customers: Collection[Account]
+) -> Iterator[Word]:
+    """The slot of every registered node and of every customer of a query, whether or not its standing is said to have
+    moved."""
+    book = scores.book
+    for node in sorted(scores.nodes.union(nodes)):
+        word = record_word(book.records.get(node, Record()))
         place = _place(_account_key(node), RECORDS)
         yield Word("ReputationLedger", place, (word,), f"the record of {node}", node)
-    for customer in sorted(scores.customers):
-        word = standing_word(scores.book.standings[customer])
+    for customer in sorted(scores.customers.union(customers)):
+        word = standing_word(book.standings[customer]) if customer in book.standings else 0
         place = _place(_account_key(customer), STANDINGS)
         yield Word("ReputationLedger", place, (word,), f"the credibility of {customer}", customer)
 
 
-def words_of_quorum(quorum: QuorumReplay, registry: RegistryReplay) -> Iterator[Word]:
+def words_of_quorum(quorum: QuorumReplay, nodes: Collection[Account]) -> Iterator[Word]:
     """The slot of every epoch, commitment and claim that changed, and the docket of every registered node: untouched
     where no claim is said to have been upheld against it, but for the bit that says that there were votes."""
     for epoch in sorted(quorum.panels.touched_epochs):
@@ -100,7 +102,7 @@ def words_of_quorum(quorum: QuorumReplay, registry: RegistryReplay) -> Iterator[
         bits = docket.epoch | docket.suspended_until << 64 | docket.suspensions << 128
         word = bits | docket.kinds << 160 | _VOTED
         yield _docket(node, word)
-    for node in sorted(registry.nodes.keys() - quorum.claims.dockets.keys()):
+    for node in sorted(set(nodes) - quorum.claims.dockets.keys()):
         yield _docket(node, 0, _VOTED)
 
 
@@ -176,10 +178,10 @@ def terms_word(terms: Terms) -> int:
     return terms.panel_size | terms.threshold << 8 | windows | terms.severities << 48
 
 
-def roster_code(opened: OpenEpoch) -> bytes:
-    """The code that holds an epoch's terms and seats: STOP, the terms, then node and operator of each seat."""
-    seats = b"".join(_account_key(one.detector) + _account_key(one.operator) for one in opened.seats)
-    return b"\0" + terms_word(opened.terms).to_bytes(32) + seats
+def roster_code(terms: Terms, seats: Sequence[Seat]) -> bytes:
+    """The code that holds terms and seats: STOP, the terms, then node and operator of each seat."""
+    members = b"".join(_account_key(one.detector) + _account_key(one.operator) for one in seats)
+    return b"\0" + terms_word(terms).to_bytes(32) + members
 
 
 def _place(key: bytes, mapping_slot: int) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from soterone.chain.client import ChainClient
+from soterone.chain.damaged_logs import Patience, Reading
 from soterone.chain.errors import UnknownBlockError
 from soterone.chain.events import Event
 from soterone.chain.log_ranges import RANGE_BLOCKS, LogRanges
@@ -29,9 +30,14 @@ class BlockReader:
     """Reads through one client. `near_blocks` is how far below the head every header is looked at."""
 
     def __init__(
-        self, client: ChainClient, *, range_blocks: int = RANGE_BLOCKS, near_blocks: int = 1_024
+        self,
+        client: ChainClient,
+        patience: Patience,
+        *,
+        range_blocks: int = RANGE_BLOCKS,
+        near_blocks: int = 1_024,
     ) -> None:
-        self._client = client
+        self._client, self._patience = client, patience
         self._ranges = LogRanges(range_blocks)
         self._near_blocks = near_blocks
 
@@ -41,17 +47,23 @@ class BlockReader:
         """Return the blocks with events from height `first` on, and the last block read: at most `target`, often less.
 
         `head` is the newest block, asked for just before; `parent` the one that `first` must stand on. Errors:
-        UnknownBlockError when the chain changed meanwhile, OmittedLogsError when its node does not tell everything.
+        UnknownBlockError when the chain changed meanwhile, OmittedLogsError when its node does not tell everything,
+        DamagedLogsError while logs that are no events are waited for.
         """
         deep = head.number - self._near_blocks
         if first < deep:
             asked = min(target, deep - 1)
-            events, last = await self._ranges.read(first, asked, self._client.events_between)
-            return await self._located(events, last, head)
+            found, last = await self._ranges.read(first, asked, self._range)
+            self._patience.leave_out(found.damaged)
+            return await self._located(found.events, last, head)
         blocks = await self._linked(first, min(target, first + _BLOCKS_AT_ONCE - 1), head, parent)
-        found = await self._client.events_in_blocks(blocks)
-        read = [BlockEvents(block, events) for block, events in zip(blocks, found, strict=True)]
+        readings = await self._client.readings_of(blocks)
+        self._patience.leave_out([log for one in readings for log in one.damaged])
+        read = [BlockEvents(block, one.events) for block, one in zip(blocks, readings, strict=True)]
         return [one for one in read if one.events or one is read[-1]]
+
+    async def _range(self, first: int, last: int) -> Reading:
+        return self._client.reading(await self._client.logs_between(first, last))
 
     async def _linked(self, first: int, last: int, head: Block, parent: BlockRef | None) -> list[Block]:
         """Return the blocks of these heights; each is the child of the one before."""

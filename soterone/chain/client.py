@@ -14,17 +14,18 @@ from eth_utils.crypto import keccak
 from soterone.chain.bloom import bloom_of, may_hold
 from soterone.chain.calls import Call
 from soterone.chain.codec import decode_result, encode_call, event_codecs
+from soterone.chain.damaged_logs import Reading, read_logs, tell_of
 from soterone.chain.errors import (
     ContractMissingError,
-    DamagedLogsError,
     OmittedLogsError,
     RevertedError,
     RpcError,
     UnknownBlockError,
     WrongChainError,
 )
-from soterone.chain.events import Event, LogPosition, QueryDispatched, RawLog, decode
+from soterone.chain.events import Event, LogPosition, QueryDispatched, RawLog
 from soterone.chain.json_rpc import JsonRpc
+from soterone.chain.racing import ask_again
 from soterone.chain.records import (
     Block,
     Contracts,
@@ -191,8 +192,8 @@ class ChainClient:
         found = await self.rpc.batch([("eth_getBlockByNumber", (hex(one), False)) for one in numbers])
         return [Block.from_rpc(one) if one else None for one in found]
 
-    async def events_in_blocks(self, blocks: Sequence[Block]) -> list[tuple[Event, ...]]:
-        """The contracts' events of exactly these blocks, each in order, in one request.
+    async def readings_of(self, blocks: Sequence[Block]) -> list[Reading]:
+        """What the contracts' logs of exactly these blocks say, in one request.
 
         Where a header announces logs of the contracts, all receipts of the block are read and must account for every
         bit of its Bloom filter. Errors: UnknownBlockError when one was reorganised away, OmittedLogsError.
@@ -209,16 +210,32 @@ class ChainClient:
     async def events_between(self, first: int, last: int) -> tuple[Event, ...]:
         """The contracts' events of an inclusive range of heights, in order; RpcError when the range is too large
         for the node. A reorganisation meanwhile may mix branches: compare block hashes afterwards."""
-        return self.decoded(await self.logs_between(first, last))
+        return await self.events_where(self._filter(fromBlock=hex(first), toBlock=hex(last)))
+
+    async def events_where(self, wanted: Mapping[str, Any]) -> tuple[Event, ...]:
+        """The contracts' events that an `eth_getLogs` filter finds, in order. Logs that are no events are asked for
+        again within two seconds; then they are left out, loudly."""
+
+        async def ask() -> Reading:
+            return self.reading(await self.rpc.call("eth_getLogs", wanted))
+
+        found = await ask_again(ask, lambda one: not one.damaged)
+        tell_of(found.damaged)
+        return found.events
 
     async def logs_between(self, first: int, last: int, kinds: Collection[type[Event]] = ()) -> list[RawLog]:
-        """`events_between`, as the node gives them; only those of some kinds, when any are named."""
+        """The contracts' logs of an inclusive range of heights, as the node gives them; only those of some kinds, when
+        any are named."""
         span = self._filter(fromBlock=hex(first), toBlock=hex(last))
         if kinds:
             names = {kind.__name__ for kind in kinds}
             span["topics"] = [[topic for topic, codec in event_codecs().items() if codec.name in names]]
         logs: list[RawLog] = await self.rpc.call("eth_getLogs", span)
         return logs
+
+    def reading(self, logs: Sequence[RawLog]) -> Reading:
+        """What logs say that the node gave; UnplacedLogError when one does not even say where it stands."""
+        return read_logs(logs, self._names, self.contracts.chain_id)
 
     async def events_of_query(self, query_id: QueryId, last_block: int) -> tuple[Event, ...]:
         """The QueryLedger's events of a query up to a block, in order, from its dispatch on; empty when it has none.
@@ -235,7 +252,7 @@ class ChainClient:
                 "fromBlock": hex(first),
                 "toBlock": hex(last),
             }
-            found = (*self.decoded(await self.rpc.call("eth_getLogs", span)), *found)
+            found = (*await self.events_where(span), *found)
             last = first - 1
         return found
 
@@ -249,8 +266,7 @@ class ChainClient:
         for place in (1, 2, 3) if first <= last and wanted else ():
             topics = [None] * place + [wanted]
             span = {**self._filter(fromBlock=hex(first), toBlock=hex(last)), "topics": topics}
-            events = self.decoded(await self.rpc.call("eth_getLogs", span))
-            found.update((one.position, one) for one in events)
+            found.update((one.position, one) for one in await self.events_where(span))
         return tuple(found[position] for position in sorted(found))
 
     # Accounts and transactions
@@ -297,10 +313,6 @@ class ChainClient:
         found = await self.rpc.batch([("eth_getTransactionReceipt", (one,)) for one in transaction_hashes])
         return [Receipt.from_rpc(one) if one and one.get("blockHash") else None for one in found]
 
-    def events_in(self, receipt: Receipt) -> tuple[Event, ...]:
-        """The contracts' events of a receipt."""
-        return self.decoded(receipt.logs)
-
     def _logs_request(self, block: Block) -> tuple[str, tuple[Any, ...]]:
         if self._announced(block):
             return "eth_getBlockReceipts", (block.hash,)
@@ -309,28 +321,18 @@ class ChainClient:
     def _announced(self, block: Block) -> bool:
         return any(may_hold(block.logs_bloom, address) for address in self._names)
 
-    def _complete(self, block: Block, answer: Sequence[Mapping[str, Any]] | None) -> tuple[Event, ...]:
+    def _complete(self, block: Block, answer: Sequence[Mapping[str, Any]] | None) -> Reading:
         if answer is None:
             raise UnknownBlockError(block.hash)
         if not self._announced(block):
-            return self.decoded(answer)
+            return self.reading(answer)
         logs = [log for receipt in answer for log in receipt["logs"]]
         if block.logs_bloom & ~bloom_of(logs):
             raise OmittedLogsError(block.number)
-        return self.decoded(logs)
+        return self.reading(logs)
 
     def _filter(self, **span: str) -> dict[str, Any]:
         return {"address": list(self.contracts.addresses.values()), **span}
-
-    def decoded(self, logs: Sequence[RawLog]) -> tuple[Event, ...]:
-        """The events among logs that the contracts emitted, in order; DamagedLogsError when one does not fit its
-        topic."""
-        try:
-            ours = [log for log in logs if log["address"].lower() in self._names]
-            events = [decode(log, self.contracts.chain_id) for log in ours]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedLogsError(str(error)) from error
-        return tuple(sorted((one for one in events if one is not None), key=lambda one: one.position))
 
     async def _read(
         self, contract: str, function: str, *arguments: Any, block_number: int | None = None

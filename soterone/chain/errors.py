@@ -28,15 +28,6 @@ class RpcError(ChainError):
         self.method, self.code, self.message = method, code, message
 
 
-class DamagedLogsError(ChainError):
-    """The RPC gave logs that no contract could have emitted."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(
-            f"The chain's RPC gives logs that do not fit their topics ({problem}): use another RPC."
-        )
-
-
 class WrongChainError(ChainError):
     """The RPC serves another chain than the deployment stands on."""
 

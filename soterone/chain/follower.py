@@ -14,6 +14,7 @@ import structlog
 from soterone.chain.block_reader import BlockEvents, BlockReader
 from soterone.chain.client import ChainClient
 from soterone.chain.cursor import CursorStore, CursorTransaction, Handler
+from soterone.chain.damaged_logs import PATIENCE_SECONDS, Patience
 from soterone.chain.errors import ChainError, CursorMovedError, UnknownBlockError
 from soterone.chain.head_watch import HeadWatch
 from soterone.chain.records import Block, BlockRef
@@ -32,7 +33,8 @@ class Follower(Generic[TransactionT]):
 
     A block is *seen* when it is the head and *confirmed* when `confirmations` blocks, itself included, are mined: 1
     means mined. Whatever a reorganisation removes below that is undone first. One follower a cursor does the work;
-    a second one loses the compare-and-set and merely repeats reads.
+    a second one loses the compare-and-set and merely repeats reads. A log that is no event is asked for again for
+    `damaged_log_seconds` before the follower goes on without it.
     """
 
     def __init__(
@@ -45,13 +47,16 @@ class Follower(Generic[TransactionT]):
         poll_seconds: float = 1.0,
         range_blocks: int = 5_000,
         near_blocks: int = 1_024,
+        damaged_log_seconds: float = PATIENCE_SECONDS,
         ws_url: str | None = None,
     ) -> None:
         if confirmations < 1:
             raise ValueError("confirmations must be at least 1: a block that is mined has one")
         self._client, self._store, self._handler = client, store, handler
         self._confirmations, self._poll_seconds = confirmations, poll_seconds
-        self._reader = BlockReader(client, range_blocks=range_blocks, near_blocks=near_blocks)
+        self._reader = BlockReader(
+            client, Patience(damaged_log_seconds), range_blocks=range_blocks, near_blocks=near_blocks
+        )
         self._woken = asyncio.Event()
         self._heads = HeadWatch(ws_url, self.wake) if ws_url else None
         self._said_still = False

@@ -8,7 +8,7 @@ from soterone.chain.ballots import Ballot
 from soterone.chain.calls import NOBODY, Call
 from soterone.chain.client import ChainClient
 from soterone.chain.codec import decode_result, encode_call, event_codecs
-from soterone.chain.events import ClaimAppealed, ClaimUpheld, Event, RawLog, VotesCommitted
+from soterone.chain.events import ClaimAppealed, ClaimUpheld, Event, VotesCommitted
 from soterone.chain.log_ranges import LogRanges
 from soterone.crypto.messages import Domain
 from soterone.domain.detection import Accusation, Claim, ClaimStatus
@@ -141,13 +141,11 @@ class Quorum:
         topic = next(one for one, codec in event_codecs().items() if codec.name == kind.__name__)
         span = {"topics": [topic, *topics], "address": self._chain.contracts.addresses[QUORUM]}
 
-        async def ask(start: int, last: int) -> list[RawLog]:
-            blocks = {"fromBlock": hex(start), "toBlock": hex(last)}
-            logs: list[RawLog] = await self._chain.rpc.call("eth_getLogs", span | blocks)
-            return logs
+        async def ask(start: int, last: int) -> tuple[Event, ...]:
+            return await self._chain.events_where(span | {"fromBlock": hex(start), "toBlock": hex(last)})
 
-        logs = await self._ranges.read_all(first, head, ask)
-        return tuple(kind.from_log(log, self._chain.contracts.chain_id) for log in logs)
+        found = await self._ranges.read_all(first, head, ask)
+        return tuple(one for one in found if isinstance(one, kind))
 
     async def _epoch_of(self, epoch: int, block_number: int | None = None) -> tuple[Account, int]:
         roster, seed = await self._read("epochOf", epoch, block_number=block_number)

@@ -64,6 +64,11 @@ def complaints_of(report: Report, name: str) -> str:
     return "\n".join(check.contradictions)
 
 
+def notes_of(report: Report) -> dict[str, str]:
+    """What the checks say besides, by their names."""
+    return {check.name: check.note for check in report.checks if check.note}
+
+
 class LyingRpc(JsonRpc):
     """An RPC that changes its answers to some methods."""
 

@@ -83,9 +83,9 @@ async def until_registered(chain: ChainClient, nodes: list[Account]) -> None:
             await asyncio.sleep(0.02)
 
 
-def suspension(chain: ChainClient, node: Account) -> Call:
-    data = encode_call("NodeRegistry", "setSuspended", node, True)
-    return Call(chain.contracts.addresses["NodeRegistry"], data, "suspend")
+def suspension(chain: ChainClient, node: Account, suspended: bool = True) -> Call:
+    data = encode_call("NodeRegistry", "setSuspended", node, suspended)
+    return Call(chain.contracts.addresses["NodeRegistry"], data, "suspend or readmit")
 
 
 def grant_suspender(anvil: Anvil, chain: ChainClient, suspender: Signer) -> None:

@@ -6,18 +6,22 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from audits import audit_through, complaints, finished_query, small_history
+from audits import SHARES, audit_through, complaints, finished_query, small_history
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures.chain import Anvil
+from nodes import dispatched, mined
 
 from soterone.audit.auditor import Request, run_audit
 from soterone.audit.checkpoint import Checkpoint, CheckpointError, load, own_key, public_key_of, save
 from soterone.audit.report import AnchorKind, Scope
+from soterone.chain.calls import CallBuilder
 from soterone.chain.client import ChainClient
 from soterone.chain.errors import RpcError
 from soterone.chain.json_rpc import JsonRpc
+from soterone.chain.openings import Opening, result_hash
 from soterone.crypto.accounts import Signer
-from soterone.domain.ids import QueryId
+from soterone.crypto.messages import Feedback
+from soterone.domain.ids import QueryId, hash_bytes
 
 
 @pytest_asyncio.fixture
@@ -82,6 +86,43 @@ async def test_an_rpc_that_leaves_out_all_that_is_new_is_caught(
     (storage,) = [one for one in report.checks if one.name.startswith("storage is proven")]
     assert [one for one in storage.contradictions if "for the record of" in one]
     assert [one for one in storage.contradictions if "for the credibility of" in one]
+
+
+async def test_a_rating_that_moves_nothing_is_missed_behind_a_checkpoint_too(
+    own_chain: ChainClient, own_anvil: Anvil, coordinator_signer: Signer, signers: list[Signer]
+) -> None:
+    """Beyond the ratings that count in a week nothing is left of one but a bit of the settlement, which stays open to
+    ratings after everything else of a query is over."""
+    chain, calls, week = own_chain, CallBuilder(own_chain.contracts.addresses), (await own_chain.periods())[1]
+    open_for_ratings = [await settled_query(chain, coordinator_signer, signers) for _ in range(2)]
+    own_anvil.rpc("evm_setNextBlockTimestamp", ((await chain.head()).timestamp // week + 1) * week)
+    own_anvil.rpc("anvil_mine", "0x1")
+    deadline = (await chain.head()).timestamp + 3600
+    ratings = [
+        calls.give_feedback(Feedback(hash_bytes(query), (node,), (100,), deadline), opening, b"")
+        for query, opening in open_for_ratings
+        for node in opening.roster.participants
+    ]
+    for counted in ratings[:8]:
+        await mined(chain, signers[0], counted)
+    first = await checkpoint_of(chain)
+    await mined(chain, signers[0], ratings[8])
+    assert (await run_audit(chain, Request(checkpoint=first.model_copy(deep=True)))).report.ok
+    report = await audit_through({"eth_getLogs": lambda logs: []}, chain, Request(checkpoint=first))
+    (found,) = complaints(report).splitlines()
+    assert f"for the settlement of query {open_for_ratings[1][0]}" in found
+
+
+async def settled_query(chain: ChainClient, relay: Signer, signers: list[Signer]) -> tuple[QueryId, Opening]:
+    """A query of which nothing but ratings may still come."""
+    calls = CallBuilder(chain.contracts.addresses)
+    order, opening = await dispatched(chain, relay, signers)
+    query = await chain.query_id_of(order.customer, order.salt)
+    await mined(chain, relay, calls.complete(query, opening, SHARES))
+    opening = opening.completed(result_hash(SHARES))
+    await mined(chain, relay, calls.cleanup(query))
+    await mined(chain, relay, calls.settle(query, opening, [100] * 5))
+    return query, opening
 
 
 class SparingRpc(JsonRpc):

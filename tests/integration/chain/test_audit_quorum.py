@@ -13,12 +13,16 @@ from audits import (
     changed_logs,
     complaints,
     complaints_about,
+    complaints_of,
     network,
+    notes_of,
     standing_told,
 )
 from eth_utils import keccak
 from fixtures.chain import Anvil, deploy_contracts
 from fixtures.court import GOVERNOR, PAYER, Court, hashes
+from nodes import mined
+from sending import grant_suspender, suspension
 
 from soterone.audit.asking import Told
 from soterone.audit.auditor import Request, audit, run_audit
@@ -105,6 +109,7 @@ async def test_honest_detectors_agree_with_their_panels(chain: ChainClient, city
     assert report.ok, complaints(report)
     examined = {check.name: check.examined for check in report.checks}
     assert examined["draws repeat from their seeds"] == 3
+    assert "events say what was signed and sent" not in notes_of(report)
     enlisted, terms, claims, reversed_, final = 9, 1, 2, 2, 1
     epochs, votes, readmitted, measured = 3 * 2, 3, 1, 0
     told = enlisted + terms + claims + reversed_ + final + epochs + votes + readmitted + measured
@@ -130,6 +135,26 @@ async def test_an_rpc_that_leaves_a_nodes_whole_past_out_is_caught(chain: ChainC
     found = complaints(report)
     assert f"for the record of {city.condemned}, its events give 0x0" in found
     assert f"for the docket of {city.condemned}, its events give 0x0" in found
+
+
+async def test_seats_that_an_rpc_keeps_back_are_caught_before_anybody_judges(
+    chain: ChainClient, city: City
+) -> None:
+    snapshot = city.anvil.rpc("evm_snapshot")
+    court = Court(city.anvil, chain)
+    try:
+        await court.seat(1)
+        assert (await audit(chain)).ok
+        (late,) = court.detectors
+        hidden = changed_logs(
+            "DetectorEnlisted", lambda log: None if late[2:].lower() in log["topics"][1] else log
+        )
+        report = await audit_through(hidden, chain, Request(pinned=(await chain.head()).hash))
+    finally:
+        city.anvil.rpc("evm_revert", snapshot)
+    assert complaints(report) == (
+        "the next epoch will be opened with other seats or terms than were announced"
+    )
 
 
 def word(log: dict[str, Any], place: int, value: int) -> dict[str, Any]:
@@ -271,6 +296,22 @@ async def test_a_penalty_that_no_panel_imposed_is_caught(chain: ChainClient, cit
     finally:
         city.anvil.rpc("evm_revert", snapshot)
     assert f"{city.condemned} was penalised by severity 2 without an upheld claim" in complaints(report)
+
+
+async def test_suspensions_past_the_detectors_are_caught(chain: ChainClient, city: City) -> None:
+    """Also those that were taken back by the time of the audit, so that nothing is left of them."""
+    snapshot = city.anvil.rpc("evm_snapshot")
+    try:
+        grant_suspender(city.anvil, chain, PAYER)
+        for suspended in (True, False):
+            await mined(chain, PAYER, suspension(chain, city.condemned, suspended))
+        report = await audit(chain)
+    finally:
+        city.anvil.rpc("evm_revert", snapshot)
+    assert complaints_of(report, "registrations follow each other").splitlines() == [
+        f"{city.condemned} was suspended without a claim",
+        f"{city.condemned} was readmitted past the detectors",
+    ]
 
 
 async def test_votes_are_judged_by_what_stood_when_they_were_cast_also_behind_a_checkpoint(

@@ -44,7 +44,7 @@ async def test_a_query_lives_its_whole_life(
     assert (await own_chain.status_of(query)).status is QueryStatus.DISPATCHED
 
     done = await mined(own_chain, coordinator_signer, calls.complete(query, opening, SHARES))
-    (completed,) = own_chain.events_in(done)
+    (completed,) = own_chain.reading(done.logs).events
     assert isinstance(completed, events.QueryCompleted)
     assert (completed.query_id, completed.generation) == (query, 0)
     assert completed.result_hash == hash32(result_hash(SHARES))
@@ -57,7 +57,7 @@ async def test_a_query_lives_its_whole_life(
     settled = await mined(
         own_chain, coordinator_signer, calls.settle(query, opening, [100, 90, 100, 80, 100])
     )
-    first = own_chain.events_in(settled)[0]
+    first = own_chain.reading(settled.logs).events[0]
     assert isinstance(first, events.QuerySettled)
     assert (first.nodes, first.observations) == (opening.roster.participants, (100, 90, 100, 80, 100))
     assert (await own_chain.settlement_of(query)).observations == (100, 90, 100, 80, 100)
@@ -65,7 +65,7 @@ async def test_a_query_lives_its_whole_life(
     message = Feedback(bytes.fromhex(query[2:]), order.mpcs[:2], (100, 20), soon())
     signature = sign(signers[0], domain(own_chain, "ReputationLedger"), message)
     rated = await mined(own_chain, signers[8], calls.give_feedback(message, opening, signature))
-    given = own_chain.events_in(rated)
+    given = own_chain.reading(rated.logs).events
     (feedback,) = [one for one in given if isinstance(one, events.FeedbackGiven)]
     assert (feedback.customer, feedback.nodes, feedback.ratings) == (
         order.customer,
@@ -119,13 +119,13 @@ async def test_nodes_register_update_and_leave(
     registry = domain(own_chain, "NodeRegistry")
     update = NodeUpdate(node.account, 3, 0x000200, b"\x55" * 32, b"\x22" * 32, 2, 1, soon())
     call = calls.update(update, sign(node, registry, update), b"\x11" * 32, b"\x22" * 32)
-    (updated,) = own_chain.events_in(await mined(own_chain, payer, call))
+    (updated,) = own_chain.reading((await mined(own_chain, payer, call)).logs).events
     assert isinstance(updated, events.NodeUpdated)
     assert (updated.profile_version, updated.tls_key_hash) == (2, "0x" + "55" * 32)
 
     leaving = Unregistration(node.account, 1, soon())
     call = calls.unregister(leaving, sign(node, registry, leaving))
-    (gone,) = own_chain.events_in(await mined(own_chain, payer, call))
+    (gone,) = own_chain.reading((await mined(own_chain, payer, call)).logs).events
     assert isinstance(gone, events.NodeUnregistered)
     assert (await own_chain.node_of(node.account)).status is NodeStatus.GONE
 
@@ -149,7 +149,7 @@ async def test_failed_cancelled_and_expired_queries(
             own_anvil.rpc("evm_increaseTime", 721)
             own_anvil.rpc("evm_mine")
             call = calls.expire(query, opening)
-        (failed,) = own_chain.events_in(await mined(own_chain, coordinator_signer, call))
+        (failed,) = own_chain.reading((await mined(own_chain, coordinator_signer, call)).logs).events
         assert isinstance(failed, events.QueryFailed)
         assert failed.reason == {"fail": 1, "cancel": 6, "expire": 8}[end]
         assert failed.node == (order.owners[0] if end == "fail" else "0x" + "00" * 20)
@@ -180,7 +180,7 @@ async def test_a_lost_mpc_node_is_replaced(
         seed_block=seed_block,
         candidates=[one.account for one in successors],
     )
-    (replaced,) = own_chain.events_in(await mined(own_chain, coordinator_signer, call))
+    (replaced,) = own_chain.reading((await mined(own_chain, coordinator_signer, call)).logs).events
     assert isinstance(replaced, events.MPCUpdated)
     assert (replaced.old_mpc, replaced.new_mpc) == (order.mpcs[1], successors[1].account)
     assert (replaced.generation, replaced.seed_block) == (1, seed_block)

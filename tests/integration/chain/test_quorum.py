@@ -79,7 +79,7 @@ async def test_five_of_seven_uphold_and_the_profile_is_announced(court: Court) -
     assert committed.subject == f"0x{accusation.subject.hex()}"
     await court.next_epoch_begins()
     receipt = await court.payer.send(await court.upholding(accusation, committed, votes, panel))
-    events = {type(one).__name__: one for one in court.chain.events_in(receipt)}
+    events = {type(one).__name__: one for one in court.chain.reading(receipt.logs).events}
     upheld, measured, updated = (
         events[name] for name in ("ClaimUpheld", "ProfileMeasured", "ReputationUpdated")
     )

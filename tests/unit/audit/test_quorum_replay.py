@@ -165,6 +165,10 @@ def test_an_honest_quorum_has_nothing_to_complain_of() -> None:
     assert complaints(list(STEPS.values())) == ""
 
 
+def test_a_suspension_that_nobody_appealed_ends_with_its_time() -> None:
+    assert complaints([*played("upheld"), (DECIDED + 7, NodeReadmitted(at(20), ACCUSED))]) == ""
+
+
 @pytest.mark.parametrize(
     ("steps", "complaint"),
     [
@@ -261,6 +265,14 @@ def test_a_broken_rule_of_seats_and_votes_is_named(steps: list[tuple[int, Event]
         (
             [*played("upheld"), (DECIDED + 6, NodeReadmitted(at(20), ACCUSED))],
             "was readmitted in epoch 14, too early",
+        ),
+        ([*played("committed"), (DECIDED, NodeReadmitted(at(20), ACCUSED))], "and no claim suspended it"),
+        (played("readmitted", position=at(16)), "and no claim suspended it"),
+        (played("readmitted", node=STRANGER), f"{STRANGER} was readmitted and no claim suspended it"),
+        ([*list(STEPS.values()), STEPS["readmitted"]], "and no claim suspended it"),
+        (
+            [*played("upheld"), *[(DECIDED + 7, NodeReadmitted(at(20), ACCUSED))] * 2],
+            f"{ACCUSED} was readmitted and no claim suspended it",
         ),
         ([*played("upheld"), (DECIDED + 2, ClaimFinal(at(20), CLAIM_ID, ACCUSED))], "in epoch 10, too early"),
         ([*played("appealed"), (HEARD + 1, ClaimFinal(at(20), CLAIM_ID, ACCUSED))], "in epoch 10, too early"),

@@ -18,11 +18,13 @@ from soterone.chain.events import (
     NodeSuspended,
     QueryCompleted,
     QuerySettled,
+    TermsChanged,
 )
 from soterone.chain.openings import Opening, Roster, Terms, result_hash
 from soterone.chain.records import Contracts, QueryStatus
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import Domain, Registration, sign
+from soterone.domain import panels
 from soterone.domain.ids import Account, Hash32, QueryId, hash32
 
 HASH, QUERY = Hash32("0x" + "2" * 64), QueryId("0x" + "3" * 64)
@@ -44,12 +46,14 @@ def node(number: int) -> Account:
     return Account(f"0x{number:040x}")
 
 
-def read(contract: str, data: bytes, *events: Event, time: int = NOW) -> StatementReader:
+def read(contract: str | None, data: bytes, *events: Event, time: int = NOW) -> StatementReader:
+    """Read a call of one of our contracts, of another one, or (None) the creation of one."""
     contracts = Contracts(1, 1, ADDRESSES, {})
     registry = RegistryReplay()
     replayed = Replayed(contracts, registry, LifecycleReplay(registry, Windows(1, 1)), None)
     reader = StatementReader(replayed)
-    reader.apply(Transaction(HASH, ADDRESSES.get(contract), data, b""), events, time)
+    to = ADDRESSES.get(contract, node(99)) if contract else None
+    reader.apply(Transaction(HASH, to, data, b""), events, time)
     return reader
 
 
@@ -114,6 +118,9 @@ def test_what_another_contract_passed_on_is_counted() -> None:
     unsigned = encode_call("NodeRegistry", "setSuspended", node(7), True)
     reader = read("NodeRegistry", unsigned, NodeSuspended(AT, node(7), True))
     assert (reader.passed_on, reader.tally.findings) == (0, [])
+    announced = TermsChanged(AT, panels.Terms(3, 2, 3, 9, 0))
+    assert read(None, b"", announced).passed_on == 0
+    assert read(None, b"", announced, REGISTERED).passed_on == 1
 
 
 def test_a_call_of_a_function_that_there_is_not_caused_nothing() -> None:

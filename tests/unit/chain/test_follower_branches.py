@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from soterone.chain.client import ChainClient
 from soterone.chain.cursor import InMemoryCursorStore, MemoryCursorTransaction
+from soterone.chain.damaged_logs import Reading
 from soterone.chain.errors import RpcError, UnknownBlockError
 from soterone.chain.events import Event, LogPosition, QueryCleanup
 from soterone.chain.follower import Follower
@@ -70,18 +71,22 @@ class SimulatedChain:
     def _view(self) -> dict[int, Block]:
         return {block.number: block for block, _ in self._moved()}
 
-    async def events_in_blocks(self, blocks: Sequence[Block]) -> list[tuple[Event, ...]]:
+    async def readings_of(self, blocks: Sequence[Block]) -> list[Reading]:
         standing = {known.hash: events for known, events in self._moved()}
         for block in blocks:
             if block.hash not in standing:
                 raise UnknownBlockError(block.hash)
-        return [standing[block.hash] for block in blocks]
+        return [Reading(standing[block.hash]) for block in blocks]
 
-    async def events_between(self, first: int, last: int) -> tuple[Event, ...]:
+    async def logs_between(self, first: int, last: int) -> tuple[Event, ...]:
         branch = self._moved()
         if last - first >= self.widest_range:
             raise RpcError("eth_getLogs", -32005, "too many results")
         return tuple(event for _, events in branch[first : last + 1] for event in events)
+
+    def reading(self, logs: tuple[Event, ...]) -> Reading:
+        """This chain's logs are events already."""
+        return Reading(logs)
 
     def _moved(self) -> list[tuple[Block, tuple[Event, ...]]]:
         if not self.calm:
