@@ -67,7 +67,10 @@ async def what_is_known(chain: ChainClient) -> Known:
 
 def ask(transport: Transport, known: Known) -> Told:
     """Ask a coordinator; ClientError, Refused or Unreachable when it does not answer."""
-    nodes, nodes_end = _nodes(transport, known.registrations + NODES_MEANWHILE)
+    entries, nodes_end = _nodes(transport, known.registrations + NODES_MEANWHILE)
+    nodes = tuple(
+        {one.model_dump_json(): one for one in entries}.values()
+    )  # what is said twice is compared once
     queries, queries_end = (
         _queries(transport, known.dispatched + UNDISPATCHED_QUERIES) if transport.token else ((), True)
     )

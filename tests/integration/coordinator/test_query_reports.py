@@ -132,7 +132,7 @@ async def test_shares_that_do_not_fit_are_refused(world: World, running: Proposa
         with pytest.raises(kind):
             await service.store_result(world.context, node, bad, data)
     with pytest.raises(errors.BadShare):
-        await service.store_result(world.context, node, header, data[:-1] + b"\x00")
+        await service.store_result(world.context, node, header, bytes([*data[:-1], data[-1] ^ 1]))
     with pytest.raises(errors.NotParticipant):
         await service.store_result(world.context, Account(running.order.owners[0]), header, data)
     assert await world.context.results.keep_only([], -1) == 0
