@@ -40,8 +40,8 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Told:
     """Everything that a coordinator told, asked before the audit, when the chain had `asked_at` blocks; `queries` are
-    the customer's, when it has a token, `claims` by the accused. `endless` says which lists went on for longer than
-    they can."""
+    those of `customer`, which has a token (None: nobody asked for queries), `claims` by the accused. `endless` says
+    which lists went on for longer than they can."""
 
     asked_at: int
     network: NetworkDescription
@@ -50,6 +50,7 @@ class Told:
     queries: tuple[QueryView, ...]
     claims: Mapping[Account, tuple[ClaimView, ...]] = field(default_factory=dict)
     endless: tuple[str, ...] = ()
+    customer: Account | None = None
 
 
 async def what_is_known(chain: ChainClient) -> Known:
@@ -65,8 +66,9 @@ async def what_is_known(chain: ChainClient) -> Known:
     )
 
 
-def ask(transport: Transport, known: Known) -> Told:
-    """Ask a coordinator; ClientError, Refused or Unreachable when it does not answer."""
+def ask(transport: Transport, known: Known, customer: Account | None = None) -> Told:
+    """Ask a coordinator, `customer` being whose token the transport has; ClientError, Refused or Unreachable when it
+    does not answer."""
     nodes, nodes_end = _nodes(transport, known.registrations + NODES_MEANWHILE)
     queries, queries_end = (
         _queries(transport, known.dispatched + UNDISPATCHED_QUERIES) if transport.token else ((), True)
@@ -82,6 +84,7 @@ def ask(transport: Transport, known: Known) -> Told:
         queries,
         {one: tuple(transport.get(f"reputation/{one}/claims", ClaimList).claims) for one in accused},
         tuple(name for name, ends in (("nodes", nodes_end), ("queries", queries_end)) if not ends),
+        customer,
     )
 
 
