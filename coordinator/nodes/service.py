@@ -2,8 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Collection
 
-from eth_abi.abi import encode
-from eth_utils import keccak
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,6 +31,7 @@ from soterone.chain.records import NodeRecord
 from soterone.chain.records import NodeStatus as ChainStatus
 from soterone.crypto.messages import Message, Registration, digest
 from soterone.domain.ids import Account, hash32
+from soterone.domain.profiles import commitment_of
 
 _ALL_ROLES = 7
 
@@ -135,9 +134,9 @@ async def _check_signature(
 def _check_same(record: NodeRecord, message: Registration) -> None:
     if record.status is ChainStatus.SUSPENDED:
         raise NodeSuspendedError(message.node)
-    opened = encode(["bytes32", "bytes32", "uint32"], [message.tls_key_hash, message.profile_hash, 1])
+    commitment = commitment_of(hash32(message.tls_key_hash), hash32(message.profile_hash), 1)
     on_chain = (record.operator, int(record.roles), record.version, record.incarnation, record.commitment)
-    signed = (message.operator, message.roles, message.version, message.incarnation, hash32(keccak(opened)))
+    signed = (message.operator, message.roles, message.version, message.incarnation, commitment)
     if on_chain != signed:
         raise OtherRegistration(message.node)
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import grpc.aio
 import structlog
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
 from pydantic import ValidationError
 
 from soterone.chain.records import NodeRecord
 from soterone.crypto.accounts import account, account_bytes
 from soterone.crypto.certificates import CertificateError, key_hash_of_certificate
-from soterone.domain.ids import Account, hash32, hash_bytes
-from soterone.domain.profiles import NodeProfile
+from soterone.domain.ids import Account, hash32
+from soterone.domain.profiles import NodeProfile, commitment_of
 from soterone.rpc.generated.coordinator_pb2 import DatasetCommitment, NodeCard, NodesReply, NodesRequest
 
 if TYPE_CHECKING:
@@ -86,7 +84,6 @@ def held_against(card: NodeCard, node: Account, record: NodeRecord) -> Reach | N
         key_hash = key_hash_of_certificate(card.certificate_pem)
     except (ValidationError, CertificateError):
         return None
-    told = (key_hash, hash_bytes(profile.hash), card.profile_version)
-    if hash32(keccak(encode(["bytes32", "bytes32", "uint32"], told))) != hash32(record.commitment):
+    if commitment_of(hash32(key_hash), profile.hash, card.profile_version) != record.commitment:
         return None
     return Reach(node, profile, card.certificate_pem, tuple(card.datasets))

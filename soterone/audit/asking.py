@@ -40,8 +40,8 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Told:
     """Everything that a coordinator told, asked before the audit, when the chain had `asked_at` blocks; `queries` are
-    the customer's, when it has a token, `claims` by the accused. `endless` says which lists went on for longer than
-    they can."""
+    those of `customer`, which has a token (None: nobody asked for queries), `claims` by the accused. `endless` says
+    which lists went on for longer than they can."""
 
     asked_at: int
     network: NetworkDescription
@@ -50,6 +50,7 @@ class Told:
     queries: tuple[QueryView, ...]
     claims: Mapping[Account, tuple[ClaimView, ...]] = field(default_factory=dict)
     endless: tuple[str, ...] = ()
+    customer: Account | None = None
 
 
 async def what_is_known(chain: ChainClient) -> Known:
@@ -65,12 +66,11 @@ async def what_is_known(chain: ChainClient) -> Known:
     )
 
 
-def ask(transport: Transport, known: Known) -> Told:
-    """Ask a coordinator; ClientError, Refused or Unreachable when it does not answer."""
+def ask(transport: Transport, known: Known, customer: Account | None = None) -> Told:
+    """Ask a coordinator, `customer` being whose token the transport has; ClientError, Refused or Unreachable when it
+    does not answer."""
     entries, nodes_end = _nodes(transport, known.registrations + NODES_MEANWHILE)
-    nodes = tuple(
-        {one.model_dump_json(): one for one in entries}.values()
-    )  # what is said twice is compared once
+    nodes = tuple({one.model_dump_json(): one for one in entries}.values())
     queries, queries_end = (
         _queries(transport, known.dispatched + UNDISPATCHED_QUERIES) if transport.token else ((), True)
     )
@@ -85,6 +85,7 @@ def ask(transport: Transport, known: Known) -> Told:
         queries,
         {one: tuple(transport.get(f"reputation/{one}/claims", ClaimList).claims) for one in accused},
         tuple(name for name, ends in (("nodes", nodes_end), ("queries", queries_end)) if not ends),
+        customer,
     )
 
 

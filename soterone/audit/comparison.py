@@ -51,10 +51,12 @@ async def compare_with_coordinator(chain: ChainClient, told: Told, replay: Repla
     for entry, view in zip(told.nodes, told.reputations, strict=True):
         findings += _catalog_score(entry, replay, span)
         findings += await _standing(chain, entry, view, replay, span)
+    findings += _queries_kept_back(told, replay, span)
     for query in told.queries:
         findings += _query(query, replay.lifecycles.queries.get(QueryId(query.id)), span)
     examined = 1 + len(told.nodes) + len(told.reputations) + len(told.queries) + len(told.claims)
-    note = "" if told.queries else "no query was shown: sign in with `soter login` to compare your own"
+    signed_in = told.customer or told.queries
+    note = "" if signed_in else "no query was asked for: sign in with `soter login` to compare your own"
     return Check("the coordinator tells what the chain says", examined, tuple(findings), note)
 
 
@@ -144,6 +146,15 @@ async def _standing(
 
 def _newcomer(node: Account, replay: Replay) -> Record:
     return Record(incarnation=replay.scores.book.record_of(node).incarnation)
+
+
+def _queries_kept_back(told: Told, replay: Replay, span: Span) -> Iterator[Finding]:
+    """A customer that had its account deleted there is shown nothing, and knows why."""
+    shown = {QueryId(one.id) for one in told.queries}
+    for query_id, query in replay.lifecycles.queries.items() if told.customer else ():
+        stood = query.dispatched_block <= span.first.number
+        if stood and query.customer == told.customer and query_id not in shown:
+            yield Finding(f"the coordinator does not show query {query_id}, which you ordered", (query_id,))
 
 
 def _query(told: QueryView, known: Lifecycle | None, span: Span) -> Iterator[Finding]:

@@ -3,9 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
-
 from soterone.audit.report import Finding
 from soterone.audit.trail import Trail, moment, note, value_at
 from soterone.chain.events import (
@@ -18,7 +15,8 @@ from soterone.chain.events import (
     NodeUpdated,
 )
 from soterone.chain.records import NodeRecord, NodeStatus
-from soterone.domain.ids import Account, Hash32, hash32, hash_bytes
+from soterone.domain.ids import Account, hash32
+from soterone.domain.profiles import commitment_of
 from soterone.domain.roles import Role
 
 _GONE = hash32(bytes(32))
@@ -73,7 +71,7 @@ class RegistryReplay:
             self._complain(event.node, f"registered out of turn as incarnation {event.incarnation}")
         elif event.node in self.suspended:
             self._complain(event.node, "registered while it was suspended")
-        commitment = commit(event.tls_key_hash, event.profile_hash, 1)
+        commitment = commitment_of(event.tls_key_hash, event.profile_hash, 1)
         status = NodeStatus.SUSPENDED if event.node in self.suspended else NodeStatus.ACTIVE
         self.profile_versions[event.node] = 1
         self._write(
@@ -91,7 +89,7 @@ class RegistryReplay:
         if event.profile_version != self.profile_versions[event.node] + 1:
             self._complain(event.node, f"jumped to version {event.profile_version} of its profile")
         self.profile_versions[event.node] = event.profile_version
-        commitment = commit(event.tls_key_hash, event.profile_hash, event.profile_version)
+        commitment = commitment_of(event.tls_key_hash, event.profile_hash, event.profile_version)
         changed = replace(before, roles=Role(event.roles), version=event.version, commitment=commitment)
         self._write(event, event.node, changed)
 
@@ -143,9 +141,3 @@ def unfounded_suspensions(events: Sequence[Event]) -> Iterator[Finding]:
         ):
             what = "suspended without a claim" if event.suspended else "readmitted past the detectors"
             yield Finding(f"{event.node} was {what}", (event.node,))
-
-
-def commit(tls_key_hash: Hash32, profile_hash: Hash32, profile_version: int) -> Hash32:
-    """Return keccak256(abi.encode(tlsKeyHash, profileHash, profileVersion))."""
-    values = [hash_bytes(tls_key_hash), hash_bytes(profile_hash), profile_version]
-    return hash32(keccak(encode(["bytes32", "bytes32", "uint32"], values)))

@@ -8,7 +8,6 @@ from eth_utils import keccak
 
 from soterone.crypto.messages import Reversal, Vote
 from soterone.domain.detection import (
-    Accusation,
     Kind,
     Measurement,
     commitment_to,
@@ -68,11 +67,6 @@ class Ballot:
         """Return the struct."""
         measured = [(one.cores, one.memory_mib, one.speed) for one in self.measurements]
         return self.signers, list(self.entries), self.signatures, measured
-
-
-def votes_id(accusation: Accusation, leaves: Sequence[bytes]) -> Hash32:
-    """The commitment to votes on a node; the claim that they uphold has the same id."""
-    return commitment_to(accusation.subject, leaves)
 
 
 def reversal_id(claim_id: Hash32, epoch: int, leaves: Sequence[bytes]) -> Hash32:

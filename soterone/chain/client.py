@@ -34,7 +34,6 @@ from soterone.chain.records import (
     QueryState,
     QueryStatus,
     Receipt,
-    Settlement,
 )
 from soterone.domain.ids import Account, Hash32, QueryId, hash32, hash_bytes
 from soterone.domain.roles import Role
@@ -154,11 +153,6 @@ class ChainClient:
         (feedback_seconds,) = await self._read("ReputationLedger", "FEEDBACK_WINDOW_SECONDS")
         (silent_settle_seconds,) = await self._read("ReputationLedger", "SILENT_SETTLE_SECONDS")
         return int(feedback_seconds), int(silent_settle_seconds)
-
-    async def settlement_of(self, query_id: QueryId) -> Settlement:
-        """What was observed of a query's participants."""
-        settlement = await self._read("ReputationLedger", "settlementOf", hash_bytes(query_id))
-        return Settlement(*settlement)
 
     async def is_valid_signature(
         self, account: Account, digest: bytes, signature: bytes, block_number: int | None = None

@@ -76,11 +76,6 @@ class Follower(Generic[TransactionT]):
         """Seconds since everything up to the confirmed head was handled; None before the first time."""
         return None if self.last_answer_at is None else time.monotonic() - self.last_answer_at
 
-    @property
-    def head_watch_connected(self) -> bool:
-        """Whether the WebSocket, if there is one, has a living subscription."""
-        return self._heads is not None and self._heads.connected
-
     def wake(self) -> None:
         """Look at the chain at once."""
         self._woken.set()

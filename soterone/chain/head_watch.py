@@ -26,7 +26,6 @@ class HeadWatch:
         self._wake = wake
         self._connection: ClientConnection | None = None
         self._heard()
-        self.connected = False
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -39,7 +38,6 @@ class HeadWatch:
                 _log.info("head_watch_lost", problem=type(problem).__name__, retry_seconds=retry_seconds)
                 retry_seconds = min(retry_seconds * 2, _LAST_RETRY_SECONDS)
             finally:
-                self.connected = False
                 self._wake()
             await asyncio.sleep(retry_seconds)
 
@@ -63,7 +61,7 @@ class HeadWatch:
                     answer = json.loads(await connection.recv())
                 if "result" not in answer:
                     raise ValueError(f"eth_subscribe was refused: {answer.get('error')}")
-                self.connected = True
+                _log.info("head_watch_listens")
                 self._wake()
                 async for _ in connection:
                     self._heard()

@@ -127,16 +127,6 @@ class QueryState:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """`settled_at` is 0 when the query is not settled; observations in percent; `rated` has bit i once
-    participant i was rated."""
-
-    settled_at: int
-    observations: tuple[int, ...]
-    rated: int
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of a mined transaction."""
 

@@ -24,8 +24,8 @@ from soterone.cli.home import Home
 from soterone.cli.output import JsonFlag, console, errors, plain, print_json
 from soterone.client.errors import ClientError, Unreachable
 from soterone.client.transport import Transport
-from soterone.crypto.accounts import account
-from soterone.domain.ids import hash32, query_id
+from soterone.crypto.accounts import KeystoreError, account, account_of_keystore
+from soterone.domain.ids import Account, hash32, query_id
 
 _TIMEOUT_SECONDS = 120.0
 _KEY_FILE = "audit.key"
@@ -159,15 +159,23 @@ def _told(coordinator: str, ca_file: Path | None, places: Places) -> Told:
         network, token = Home.current().network, Home.current().token
     except ClientError:
         network, token = None, None
+    customer = _customer(network.keystore) if network and token else None
     with _chain_errors():
         known = asyncio.run(_known(places))
     own = network is not None and network.coordinator.rstrip("/") == coordinator.rstrip("/")
     transport = Transport(coordinator, ca_file or (network.ca_file if network and own else None))
     transport.token = token if own else None
     try:
-        return ask(transport, known)
+        return ask(transport, known, customer if own else None)
     finally:
         transport.close()
+
+
+def _customer(keystore: Path) -> Account | None:
+    try:
+        return account_of_keystore(keystore)
+    except KeystoreError:
+        return None
 
 
 def _scope(query: str | None, node: str | None, everything: bool) -> Scope:

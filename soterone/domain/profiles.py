@@ -5,9 +5,10 @@ from math import ceil
 from typing import Annotated, Final
 
 import rfc8785
+from eth_utils.crypto import keccak
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from soterone.domain.ids import Hash32, hash32
+from soterone.domain.ids import Hash32, hash32, hash_bytes
 
 Endpoint = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$")]
 
@@ -21,6 +22,12 @@ def reference_cores(cores: int, speed: int) -> int:
     So who declares slow cores, or shows them to detectors, is planned with for that much less.
     """
     return max(1, ceil(cores * min(speed, REFERENCE_CORE_SPEED) / REFERENCE_CORE_SPEED))
+
+
+def commitment_of(tls_key_hash: Hash32, profile_hash: Hash32, profile_version: int) -> Hash32:
+    """Return what the NodeRegistry keeps of a node's key and profile:
+    keccak256(abi.encode(tlsKeyHash, profileHash, profileVersion))."""
+    return hash32(keccak(hash_bytes(tls_key_hash) + hash_bytes(profile_hash) + profile_version.to_bytes(32)))
 
 
 class NodeProfile(BaseModel):

@@ -1,5 +1,7 @@
 """What a coordinator might tell of queries and of itself, beside the chain: every falsehood has a name."""
 
+from dataclasses import replace
+
 import pytest
 import pytest_asyncio
 from audits import SHARES, complaints_about, network, small_history, standing_told
@@ -61,6 +63,23 @@ async def test_a_false_word_about_a_query_is_named(
 ) -> None:
     view = honest(own_chain, query, signers).model_copy(update=change)
     assert complaint in await complaints_about(own_chain, Told(0, network(own_chain), (), (), (view,)))
+
+
+async def test_queries_of_the_customer_that_are_kept_back_are_named(
+    own_chain: ChainClient, own_anvil: Anvil, query: QueryId, signers: list[Signer]
+) -> None:
+    customer, now = signers[0].account, (await own_chain.head()).number
+    all_told = Told(now, network(own_chain), (), (), (honest(own_chain, query, signers),), customer=customer)
+    assert await complaints_about(own_chain, all_told) == "", "they are too young to be missed"
+    own_anvil.rpc("anvil_mine", "0x40")
+    later = replace(all_told, asked_at=now + 0x40)
+    found = (await complaints_about(own_chain, later)).splitlines()
+    assert len(found) == 2
+    assert all("does not show query" in one and query not in one for one in found)
+    none_told = await complaints_about(own_chain, replace(later, queries=()))
+    assert f"the coordinator does not show query {query}, which you ordered" in none_told
+    for stranger in (None, signers[1].account):
+        assert await complaints_about(own_chain, replace(later, customer=stranger)) == ""
 
 
 @pytest.mark.parametrize(

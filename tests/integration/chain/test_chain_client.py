@@ -60,7 +60,6 @@ async def test_a_query_lives_its_whole_life(
     first = own_chain.reading(settled.logs).events[0]
     assert isinstance(first, events.QuerySettled)
     assert (first.nodes, first.observations) == (opening.roster.participants, (100, 90, 100, 80, 100))
-    assert (await own_chain.settlement_of(query)).observations == (100, 90, 100, 80, 100)
 
     message = Feedback(bytes.fromhex(query[2:]), order.mpcs[:2], (100, 20), soon())
     signature = sign(signers[0], domain(own_chain, "ReputationLedger"), message)
@@ -206,8 +205,10 @@ async def test_an_uncontested_settlement_after_a_silent_day(
     assert refused.value.name == "ReputationLedgerTooEarly"
     own_anvil.rpc("evm_increaseTime", 86_401)
     own_anvil.rpc("evm_mine")
-    await mined(own_chain, signers[8], call)
-    assert (await own_chain.settlement_of(query)).observations == (100,) * 5
+    settled = await mined(own_chain, signers[8], call)
+    first = own_chain.reading(settled.logs).events[0]
+    assert isinstance(first, events.QuerySettled)
+    assert first.observations == (100,) * 5
 
 
 async def test_a_refusal_names_error_arguments_and_reads_as_a_sentence(

@@ -8,6 +8,7 @@ import pytest
 from fixtures.chain import Anvil
 from fixtures.database import sqlite_url
 from fixtures.query_world import World, eventually, open_world
+from fixtures.settlements import settlement_of
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -125,7 +126,7 @@ async def test_a_query_goes_on_where_it_was(world: World, own_anvil: Anvil, step
     assert (view.generation, view.result_hash) == (before.generation, before.result_hash)
     if step in ("dispatched", "replaced"):
         await finish(world, proposal, view.generation)
-    await eventually(lambda: world.context.chain.settlement_of(query), lambda found: found.settled_at > 0)
+    await eventually(lambda: settlement_of(world.context.chain, query), bool)
     assert (await world.context.chain.status_of(query)).generation == before.generation
 
 

@@ -13,14 +13,14 @@ from fixtures.query_world import World, eventually, open_world
 from coordinator import judgements
 from coordinator.database import Database
 from coordinator.errors import Forbidden, Malformed, Missing, TooMany
-from soterone.chain.ballots import Ballot, votes_id
+from soterone.chain.ballots import Ballot
 from soterone.chain.client import ChainClient
 from soterone.chain.deployment import DEVNET
 from soterone.chain.errors import RevertedError
 from soterone.chain.governance import GovernanceCalls
 from soterone.chain.records import Contracts
 from soterone.crypto.accounts import Signer
-from soterone.domain.detection import ClaimStatus, leaf_of, signature_hashes
+from soterone.domain.detection import ClaimStatus, commitment_to, leaf_of, signature_hashes
 from soterone.domain.roles import Role
 
 SMALL = replace(DEVNET, governor=GOVERNOR.account, detector_epoch_seconds=3600)
@@ -60,7 +60,7 @@ async def test_a_panel_without_coins_condemns(world: World, own_anvil: Anvil) ->
     given = signature_hashes(panel, {one: vote.signature for one, vote in votes.items()})
     leaves = [leaf_of(*pair) if any(pair[1]) else bytes(32) for pair in zip(panel, given, strict=True)]
     ballot = Ballot.of(panel, leaves, votes)
-    claim_id = votes_id(accusation, leaves)
+    claim_id = commitment_to(accusation.subject, leaves)
     await eventually(lambda: court.quorum.claim_of(claim_id), lambda one: one.status is ClaimStatus.COMMITTED)
 
     uphold = court.calls.uphold(accusation, ballot).data

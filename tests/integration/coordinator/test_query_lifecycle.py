@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from fixtures.query_world import World, eventually
+from fixtures.settlements import settlement_of
 from sqlalchemy import update
 from sqlmodel import col
 
@@ -54,8 +55,8 @@ async def test_a_query_runs_from_proposal_to_cleanup_and_rating(world: World) ->
     assert [job.query_id for job in jobs] == [proposal.query_id]
 
     await eventually(lambda: world.kinds(proposal.query_id), lambda kinds: "settled" in kinds)
-    settlement = await world.context.chain.settlement_of(QueryId(proposal.query_id))
-    assert set(settlement.observations) == {100}
+    settlement = await settlement_of(world.context.chain, QueryId(proposal.query_id))
+    assert set(settlement) == {100}
     await rate(world, proposal.query_id, proposal.order.mpcs[0], 90)
     kinds = await eventually(lambda: world.kinds(proposal.query_id), lambda kinds: "feedback-given" in kinds)
     story = [
@@ -114,10 +115,8 @@ async def test_two_shares_complete_a_query_without_the_third(world: World) -> No
     commitment = await world.context.chain.commitment_of(QueryId(ended.id))
     checked = check_result(result, to_order(proposal.order), commitment, world.context.domain("QueryLedger"))
     assert sorted(checked.shares) == [0, 1]
-    settlement = await eventually(
-        lambda: world.context.chain.settlement_of(QueryId(ended.id)), lambda found: found.settled_at > 0
-    )
-    assert sorted(settlement.observations) == [50, 100, 100, 100, 100]
+    settlement = await eventually(lambda: settlement_of(world.context.chain, QueryId(ended.id)), bool)
+    assert sorted(settlement) == [50, 100, 100, 100, 100]
 
 
 async def age_shares(world: World, query_id: str, seconds: float) -> None:
@@ -144,11 +143,11 @@ async def test_a_reported_failure_ends_the_query_with_its_reason(world: World) -
     assert (failed.failure.reason, failed.failure.node) == (FailureReason.BAD_DATA, owner)
     assert failed.failure.sentence == notice.sentence
     settlement = await eventually(
-        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)),
-        lambda found: found.settled_at > 0,
+        lambda: settlement_of(world.context.chain, QueryId(proposal.query_id)),
+        bool,
     )
     expected = [50 if node == owner else 100 for node in (*proposal.order.owners, *proposal.order.mpcs)]
-    assert list(settlement.observations) == expected
+    assert list(settlement) == expected
 
 
 async def test_a_lost_owner_fails_the_query(world: World) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest_asyncio
 from fixtures.chain import Anvil
 from fixtures.query_world import World, eventually, open_world
+from fixtures.settlements import settlement_of
 
 from coordinator.database import Database
 from soterone.chain.client import ChainClient
@@ -46,8 +47,8 @@ async def test_a_completion_that_a_reorganisation_dropped_comes_back(
     assert state.generation == 0
     assert (await world.context.chain.head()).number > before
     await eventually(
-        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)),
-        lambda found: found.settled_at > 0,
+        lambda: settlement_of(world.context.chain, QueryId(proposal.query_id)),
+        bool,
     )
     view = await world.until(proposal.query_id, lambda view: view.status == "completed")
     assert view.result_hash is not None
@@ -90,10 +91,10 @@ async def test_a_replacement_that_a_reorganisation_dropped_comes_back_as_the_sam
         await world.deliver(proposal.query_id, Account(node), 255, generation=1)
     await world.until(proposal.query_id, lambda view: view.status == "completed")
     settlement = await eventually(
-        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)),
-        lambda found: found.settled_at > 0,
+        lambda: settlement_of(world.context.chain, QueryId(proposal.query_id)),
+        bool,
     )
-    assert settlement.observations == (100, 100, 100, 100, 100, 0)
+    assert settlement == (100, 100, 100, 100, 100, 0)
 
 
 async def replacements_of(world: World, query_id: str) -> list[MPCUpdated]:

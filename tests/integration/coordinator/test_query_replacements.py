@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from fixtures.query_world import World, eventually
+from fixtures.settlements import settlement_of
 
 from coordinator.queries import errors, service
 from coordinator.queries.facts import LONE_SHARE_SECONDS
@@ -63,10 +64,10 @@ async def finish(world: World, proposal: Proposal, trio: Sequence[Account], gene
 
 async def observations(world: World, proposal: Proposal) -> list[int]:
     settlement = await eventually(
-        lambda: world.context.chain.settlement_of(QueryId(proposal.query_id)),
-        lambda found: found.settled_at > 0,
+        lambda: settlement_of(world.context.chain, QueryId(proposal.query_id)),
+        bool,
     )
-    return list(settlement.observations)
+    return list(settlement)
 
 
 async def test_a_lost_node_is_replaced_by_a_draw_that_anybody_can_repeat(world: World) -> None:

@@ -4,7 +4,7 @@ import pytest
 from eth_abi.abi import encode
 from eth_utils import keccak
 
-from soterone.chain.ballots import Ballot, SignedVote, reversal_id, votes_id
+from soterone.chain.ballots import Ballot, SignedVote, reversal_id
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import Reversal, Vote
 from soterone.domain.detection import (
@@ -15,6 +15,7 @@ from soterone.domain.detection import (
     Kind,
     Measurement,
     Verdict,
+    commitment_to,
     leaf_of,
     lower_median,
     signature_hashes,
@@ -82,7 +83,7 @@ def test_a_ballot_opens_its_commitment_and_nothing_else() -> None:
     assert ballot.entries == (bytes(32), NO_HASH, b"\x02" * 32, leaves[3])
     assert ballot.signatures == bytes(65) + b"\x02" * 65
     assert ballot.measurements == (Measurement(1, 1024, 700), Measurement(3, 1024, 700))
-    assert votes_id(ACCUSATION, leaves) == hash32(keccak(ACCUSATION.subject + b"".join(leaves)))
+    assert commitment_to(ACCUSATION.subject, leaves) == hash32(keccak(ACCUSATION.subject + b"".join(leaves)))
 
 
 def test_only_profiles_are_measured() -> None:
