@@ -283,10 +283,9 @@ def test_without_a_coordinator_the_agent_runs_on_and_comes_back(
     finally:
         coordinator_process.start()
     log = logged(registered, "coordinator back")
-    assert [json.loads(line)["event"] for line in log.splitlines()] == [
-        "coordinator away",
-        "coordinator back",
-    ]
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    told = [event for event in events if event.startswith("coordinator")]
+    assert told == ["coordinator away", "coordinator back"], "each once, whatever else is logged meanwhile"
     again = registered.invoke(*add)
     assert (again.status, again.document["dataset_id"]) == (0, kept.id), "the same try, not a second dataset"
 
