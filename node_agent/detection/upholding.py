@@ -48,7 +48,8 @@ class Upholding:
     ) -> bool:
         """Send a claim when enough votes are known; whether there is nothing left to do for it."""
         parts = self._parts
-        accusation, votes = parts.polling.votes(epoch, node, kind)
+        accusation, known = parts.polling.votes(epoch, node, kind)
+        votes = await parts.quorum.still_seated(known)
         for committed in await parts.quorum.commitments_to(accusation.subject, parts.blocks_back):
             ballot = Ballot.of(panel, [hash_bytes(one) for one in committed.leaves], votes)
             if len(ballot.voters) < threshold or parts.own not in ballot.voters:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
-from soterone.chain.ballots import Ballot
+from soterone.chain.ballots import Ballot, SignedVote
 from soterone.chain.calls import NOBODY, Call
 from soterone.chain.client import ChainClient
 from soterone.chain.codec import decode_result, encode_call, event_codecs
@@ -71,6 +71,12 @@ class Quorum:
         terms, detectors, operators = await self._read("roster")
         seats = tuple(Seat(*pair) for pair in zip(detectors, operators, strict=True))
         return Terms(*terms), seats
+
+    async def still_seated(self, votes: Mapping[Account, SignedVote]) -> dict[Account, SignedVote]:
+        """Leave out the votes of detectors that lost their seats: one of them would void the ballot of all."""
+        _, seats = await self.roster()
+        detectors = {one.detector for one in seats}
+        return {member: vote for member, vote in votes.items() if member in detectors}
 
     async def has_panels(self) -> bool:
         """Whether an epoch could be opened: there are seats for a panel and an appeal against it."""
