@@ -47,19 +47,18 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
 
     struct Panel {
         address[] detectors;
-        address[] operators;
         uint256 terms;
     }
 
     bytes32 private constant VOTE_TYPEHASH =
         keccak256(
-            "Vote(address node,address operator,uint32 incarnation,uint64 epoch,uint8 kind,uint8 severity,bytes32 evidenceHash,uint32 cores,uint32 memoryMib,uint32 speed)"
+            "Vote(address node,address operator,uint64 epoch,uint8 kind,uint8 severity,bytes32 evidenceHash,uint32 cores,uint32 memoryMib,uint32 speed)"
         );
     bytes32 private constant REVERSAL_TYPEHASH =
         keccak256("Reversal(bytes32 claimId,uint64 epoch,bytes32 evidenceHash)");
     bytes32 private constant APPEAL_TYPEHASH =
         keccak256("Appeal(bytes32 claimId,bytes32 counterEvidenceHash,uint64 deadline)");
-    uint256 private constant VOTE_EVIDENCE_AT = 7;
+    uint256 private constant VOTE_EVIDENCE_AT = 6;
     uint256 private constant REVERSAL_EVIDENCE_AT = 3;
     uint8 private constant DETECTOR = 4;
     uint8 private constant PROFILE = 2;
@@ -146,7 +145,7 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
         uint64 epoch = presentEpoch();
         if (_epochs[epoch].roster != address(0)) revert DetectorQuorumEpochOpen(epoch);
         Seats seats = Roster.load(_roster);
-        uint256 needed = 2 * seats.panelSize() + 2;
+        uint256 needed = 2 * seats.panelSize() + 1;
         if (seats.count() < needed) revert DetectorQuorumTooFewSeats(seats.count(), needed);
         uint256 seedBlock = block.number + SEED_DELAY_BLOCKS;
         _epochs[epoch] = Epoch(_roster, uint80(seedBlock), false, false);
@@ -171,7 +170,7 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
         uint64 epoch = presentEpoch();
         NodeWord word = _wordOf(node);
         if (!word.isKnown()) revert DetectorQuorumUnknownNode(node);
-        bytes32 subject = keccak256(abi.encode(node, word.operator(), word.incarnation(), epoch));
+        bytes32 subject = keccak256(abi.encode(node, word.operator(), epoch));
         if (!_dockets[node].known) _dockets[node].known = true;
         return _commit(subject, _panelOn(node, word.operator(), epoch), signatureHashes);
     }
@@ -190,9 +189,7 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
 
     /// @inheritdoc IDetectorQuorum
     function uphold(Accusation calldata accusation, Ballot calldata ballot) external returns (bytes32 claimId) {
-        bytes32 subject = keccak256(
-            abi.encode(accusation.node, accusation.operator, accusation.incarnation, accusation.epoch)
-        );
+        bytes32 subject = keccak256(abi.encode(accusation.node, accusation.operator, accusation.epoch));
         bytes memory message = abi.encode(VOTE_TYPEHASH, accusation, bytes32(0), 0, 0, 0);
         bool measured = accusation.kind == PROFILE;
         Terms memory terms;
@@ -319,8 +316,7 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
         NodeWord[] memory words = REGISTRY.wordsOf(panel.detectors);
         bytes32[] memory leaves = new bytes32[](size);
         for (uint256 i = 0; i < size; ++i) {
-            bool serves = words[i].isEligible(DETECTOR) && words[i].operator() == panel.operators[i];
-            if (!serves || signatureHashes[i] == 0) continue;
+            if (!words[i].isEligible(DETECTOR) || signatureHashes[i] == 0) continue;
             leaves[i] = BallotBox.leafOf(panel.detectors[i], signatureHashes[i]);
         }
         commitment = BallotBox.seal(subject, leaves);
@@ -403,7 +399,7 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
     }
 
     function _panel(Seats seats, uint256 set) private pure returns (Panel memory panel) {
-        (panel.detectors, panel.operators) = seats.members(set, seats.panelSize());
+        (panel.detectors, ) = seats.members(set, seats.panelSize());
         panel.terms = seats.packedTerms();
     }
 

@@ -177,6 +177,9 @@ contract NodeRegistry is INodeRegistry, EIP712, SplitPause {
         NodeWord word = _words[r.node];
         if (word.isRegistered()) revert NodeRegistryAlreadyRegistered(r.node);
         if (word.isSuspended()) revert NodeRegistrySuspended(r.node);
+        if (word.isKnown() && word.operator() != r.operator) {
+            revert NodeRegistryOperatorForLife(r.node, word.operator(), r.operator);
+        }
         uint32 expected = word.incarnation() + 1;
         if (r.incarnation != expected) revert NodeRegistryBadIncarnation(r.node, expected, r.incarnation);
     }

@@ -58,7 +58,7 @@ class Quorum:
 
     def _penalty(self, size: int, threshold: int) -> int:
         epoch = self._new_epoch()
-        accused = (self._accused, self._accused, 1, epoch, Kind.SNAPSHOT, Severity.GRAVE)
+        accused = (self._accused, self._accused, epoch, Kind.SNAPSHOT, Severity.GRAVE)
         votes = [Vote(*accused, keccak(text=f"evidence {member}")) for member in range(threshold)]
         panel = self._quorum.functions.panelOf(self._accused, epoch).call()
         signatures = [
@@ -73,7 +73,7 @@ class Quorum:
         entries = [*(one.evidence_hash for one in votes), *leaves]
         nothing_measured: list[tuple[int, int, int]] = []
         ballot = ((1 << threshold) - 1, entries, b"".join(signatures), nothing_measured)
-        return self._network.send(self._quorum.functions.uphold(astuple(votes[0])[:6], ballot))
+        return self._network.send(self._quorum.functions.uphold(astuple(votes[0])[:5], ballot))
 
     def _new_epoch(self) -> int:
         self._network.pass_time(HOUR_SECONDS)

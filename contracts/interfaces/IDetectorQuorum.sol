@@ -28,11 +28,10 @@ interface IDetectorQuorum {
         uint32 severities;
     }
 
-    /// @dev `operator` and `incarnation` are the node's at the commitment.
+    /// @dev An account answers for all that it did: which of its incarnations it was does not count.
     struct Accusation {
         address node;
         address operator;
-        uint32 incarnation;
         uint64 epoch;
         uint8 kind;
         uint8 severity;
@@ -84,7 +83,7 @@ interface IDetectorQuorum {
     event PanelSeeded(uint64 indexed epoch, uint80 seed);
     /// @notice Votes were cast, and nobody knows which.
     /// @param commitment the hash of subject and leaves.
-    /// @param subject what is judged: the hash of node, operator, incarnation and epoch, for an appeal that of claim and epoch.
+    /// @param subject what is judged: the hash of node, operator and epoch, for an appeal that of claim and epoch.
     /// @param epoch of the votes.
     /// @param leaves in the order of the panel; zero: no vote.
     event VotesCommitted(bytes32 indexed commitment, bytes32 indexed subject, uint64 epoch, bytes32[] leaves);
@@ -207,7 +206,7 @@ interface IDetectorQuorum {
     /// @param node the accused.
     /// @param signatureHashes keccak256 of each panel member's 65-byte signature, in the panel's order, zero where there is
     /// none.
-    /// @return commitment keccak256 of keccak256(abi.encode(node, operator, incarnation, epoch)) and of each leaf, a word
+    /// @return commitment keccak256 of keccak256(abi.encode(node, operator, epoch)) and of each leaf, a word
     /// each; a leaf is keccak256(abi.encode(member, signatureHash)), or zero. A claim upheld by these votes has it for its
     /// id, so that the same evidence never carries two.
     function commitVotes(address node, bytes32[] calldata signatureHashes) external returns (bytes32 commitment);
@@ -227,7 +226,7 @@ interface IDetectorQuorum {
     /// @notice Anybody, in the epoch after the accusation's: `threshold` votes that were committed uphold a claim, which
     /// costs the node reputation at once, 3 also suspends it. One claim a node, epoch and kind. A node that has left or
     /// registered again since is no less accountable. The ledger's pause stops it.
-    /// EIP-712: Vote(address node,address operator,uint32 incarnation,uint64 epoch,uint8 kind,uint8 severity,bytes32
+    /// EIP-712: Vote(address node,address operator,uint64 epoch,uint8 kind,uint8 severity,bytes32
     /// evidenceHash,uint32 cores,uint32 memoryMib,uint32 speed); the last three are zero unless the kind is 2.
     /// @param accusation what was voted.
     /// @param ballot who signed, and what is revealed of the commitment.

@@ -5,7 +5,7 @@ pragma solidity 0.8.37;
 /// @notice ERC-8004 (Trustless Agents, draft of January 2026) asks for an ERC-721 with a registration file and metadata for
 /// each agent. Here an agent is a registered node, its id the node's account as a number, its owner the node's operator.
 /// What the register cannot answer is left out rather than made up: `balanceOf`, as nodes are not counted by operator;
-/// transfers and approvals, as a node changes hands by registering anew; minting, as nodes register with NodeRegistry. No
+/// transfers and approvals, as an account has its operator for life; minting, as nodes register with NodeRegistry. No
 /// event of ERC-721 is logged either. Hence ERC-721 is not among the interfaces that are announced by ERC-165.
 interface IErc8004Identity {
     /// @notice What the collection is called.

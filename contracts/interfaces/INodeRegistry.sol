@@ -112,6 +112,8 @@ interface INodeRegistry {
     error NodeRegistryBadRoles(uint8 roles);
     /// @notice The signed incarnation is not the one that is due.
     error NodeRegistryBadIncarnation(address node, uint32 expected, uint32 given);
+    /// @notice An account has the operator of its first registration for life: another operator takes another account.
+    error NodeRegistryOperatorForLife(address node, address operator, address given);
     /// @notice The account takes part already: let it update, or unregister first.
     error NodeRegistryAlreadyRegistered(address node);
     /// @notice The account takes no part.
@@ -127,7 +129,8 @@ interface INodeRegistry {
     /// @notice The node is not active, or has none of the roles asked for.
     error NodeRegistryNotEligible(address node, uint8 role);
 
-    /// @notice Registers `r.node`. A suspended account cannot come back by registering anew. Paused with new work.
+    /// @notice Registers `r.node`, again with the operator that it had. A suspended account cannot come back by registering
+    /// anew. Paused with new work.
     /// @param r what is registered.
     /// @param nodeSignature the node's over `r`; empty when the node is the sender.
     /// @param operatorSignature the operator's over `r`; empty when the operator is the node itself or the sender.

@@ -135,7 +135,7 @@ contract DirtyWordsTest is QuorumFixture, Rehearsal {
         IDetectorQuorum.Accusation memory a = accuse(PROFILE, 2);
         (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(a, FIVE);
         uint256 dirt = uint256(ballot.measurements[0].cores) | (1 << 32);
-        bytes memory head = abi.encode(VOTE, a.node, a.operator, a.incarnation, a.epoch, a.kind, a.severity);
+        bytes memory head = abi.encode(VOTE, a.node, a.operator, a.epoch, a.kind, a.severity);
         bytes memory tail = abi.encode(
             evidence(0),
             dirt,

@@ -56,6 +56,22 @@ abstract contract NetworkFixture is Deployment {
         for (uint256 i = 0; i < count; ++i) register(registration(nodes[i], nodes[i], roles, 1));
     }
 
+    /// @dev A node with a key of its own that another account operates.
+    function operated(uint256 key, address operator, uint8 roles) internal returns (address node) {
+        node = vm.addr(key);
+        keyOf[node] = key;
+        register(registration(node, operator, roles, 1));
+    }
+
+    /// @dev A list in ascending order with a newcomer in somebody's stead.
+    function inStead(address[] memory list, address old, address newcomer) internal pure {
+        uint256 at = list.length - 1;
+        while (list[at] != old) --at;
+        for (; at > 0 && list[at - 1] > newcomer; --at) list[at] = list[at - 1];
+        for (; at < list.length - 1 && list[at + 1] < newcomer; ++at) list[at] = list[at + 1];
+        list[at] = newcomer;
+    }
+
     function registration(
         address node,
         address operator,

@@ -182,6 +182,17 @@ contract NodeRegistryTest is NetworkFixture {
         assertEq(registry.nodeOf(node).incarnation, 2, "incarnation");
     }
 
+    function test_anAccountHasItsOperatorForLife() public {
+        register(registration(node, operator, OWNER, 1));
+        unregister(node, 1);
+        INodeRegistry.Registration memory r = registration(node, node, OWNER, 2);
+        bytes4 refusal = INodeRegistry.NodeRegistryOperatorForLife.selector;
+        vm.expectRevert(abi.encodeWithSelector(refusal, node, operator, node));
+        registry.register(r, signWith(NODE_KEY, digestOf(r)), "");
+        register(registration(node, operator, OWNER, 2));
+        assertEq(registry.operatorOf(node), operator, "the same");
+    }
+
     function test_badValuesAreRefused() public {
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeRegistryBadRoles.selector, 0));
         registry.register(registration(node, node, 0, 1), "", "");

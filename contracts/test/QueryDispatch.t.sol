@@ -268,12 +268,9 @@ contract QueryDispatchTest is NetworkFixture {
         uint8[2][3] memory pairs = [[0, 1], [0, 2], [1, 2]];
         for (uint256 i = 0; i < 3; ++i) {
             (address first, address second) = (mpcs[pairs[i][0]], mpcs[pairs[i][1]]);
-            uint32 incarnation = registry.nodeOf(second).incarnation;
-            unregister(second, incarnation);
-            register(registration(second, first, MPC, incarnation + 1));
-            refused(newOrder("a"), abi.encodeWithSelector(IQueryLedger.QueryLedgerSharedOperator.selector, first));
-            unregister(second, incarnation + 1);
-            register(registration(second, second, MPC, incarnation + 2));
+            IQueryLedger.QueryOrder memory order = newOrder("a");
+            inStead(order.mpcs, second, operated(0xb10 + i, first, MPC));
+            refused(order, abi.encodeWithSelector(IQueryLedger.QueryLedgerSharedOperator.selector, first));
         }
         assertStatus(dispatch(newOrder("a")), IQueryLedger.QueryStatus.Dispatched);
     }
@@ -286,19 +283,18 @@ contract QueryDispatchTest is NetworkFixture {
         order.customer = owners[1];
         (, , insider, ) = ledger.stateOf(dispatch(order));
         assertTrue(insider, "an owner");
-        unregister(mpcs[1], 1);
-        register(registration(mpcs[1], customer, MPC, 2));
-        (, , insider, ) = ledger.stateOf(dispatch(newOrder("c")));
+        order = newOrder("c");
+        inStead(order.mpcs, mpcs[1], operated(0xb10, customer, MPC));
+        (, , insider, ) = ledger.stateOf(dispatch(order));
         assertTrue(insider, "an operator");
     }
 
     function test_membersAreInsidersWhoeverOperatesThem() public {
-        address[2] memory members = [owners[0], mpcs[0]];
         for (uint256 i = 0; i < 2; ++i) {
-            unregister(members[i], 1);
-            register(registration(members[i], mpcs[5], i == 0 ? OWNER : MPC, 2));
             IQueryLedger.QueryOrder memory order = newOrder(bytes32(i));
-            order.customer = members[i];
+            order.customer = operated(0xb10 + i, mpcs[5], i == 0 ? OWNER : MPC);
+            if (i == 0) inStead(order.owners, owners[0], order.customer);
+            else inStead(order.mpcs, mpcs[0], order.customer);
             (, , bool insider, ) = ledger.stateOf(dispatch(order));
             assertTrue(insider, "a member");
         }

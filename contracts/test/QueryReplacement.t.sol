@@ -143,23 +143,20 @@ contract QueryReplacementTest is NetworkFixture {
         IQueryLedger.Replacement memory r = newReplacement();
         unregister(mpcs[3], 1);
         refused(r, abi.encodeWithSelector(INodeRegistry.NodeRegistryNotEligible.selector, mpcs[3], MPC));
-        for (uint32 rank = 1; rank < 3; ++rank) {
-            register(registration(mpcs[3], mpcs[rank], MPC, rank + 1));
+        for (uint256 rank = 1; rank < 3; ++rank) {
+            r.candidates[0] = operated(0xb10 + rank, mpcs[rank], MPC);
             refused(r, abi.encodeWithSelector(INodeRegistry.NodeRegistrySharedOperator.selector, mpcs[rank]));
-            unregister(mpcs[3], rank + 1);
         }
-        register(registration(mpcs[3], mpcs[0], MPC, 4));
+        r.candidates[0] = operated(0xb10, mpcs[0], MPC);
         replaced(r);
         assertCommitted(queryId, opening);
     }
 
     function test_successorIsOfAnotherOperatorWhicheverRankIsLost() public {
-        uint32 incarnation = 1;
         for (uint8 lost = 0; lost < 3; ++lost) {
             for (uint8 rank = 0; rank < 3; ++rank) {
-                unregister(mpcs[3], incarnation);
-                register(registration(mpcs[3], mpcs[rank], MPC, ++incarnation));
                 IQueryLedger.Replacement memory r = newReplacement();
+                r.candidates[0] = operated(0xb10 + 3 * lost + rank, mpcs[rank], MPC);
                 r.lostIndex += lost;
                 if (rank != lost) {
                     refused(r, abi.encodeWithSelector(INodeRegistry.NodeRegistrySharedOperator.selector, mpcs[rank]));
@@ -194,9 +191,9 @@ contract QueryReplacementTest is NetworkFixture {
     }
 
     function test_customerWhoOperatesTheSuccessorIsAnInsider() public {
-        unregister(mpcs[3], 1);
-        register(registration(mpcs[3], customer, MPC, 2));
-        replaced(newReplacement());
+        IQueryLedger.Replacement memory r = newReplacement();
+        r.candidates[0] = operated(0xb10, customer, MPC);
+        replaced(r);
         (, , bool insider, ) = ledger.stateOf(queryId);
         assertTrue(insider, "marked");
         (, uint8 generation, ) = ledger.statusOf(queryId);

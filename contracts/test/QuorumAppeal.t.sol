@@ -114,8 +114,7 @@ contract QuorumAppealTest is QuorumFixture {
     }
 
     function test_theOperatorMayAppeal() public {
-        unregister(accused, 1);
-        register(registration(accused, mpcs[5], MPC, 2));
+        accused = operated(0xb10, mpcs[5], MPC);
         (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 2);
         vm.prank(mpcs[5]);
         quorum.appeal(claimId, claim, "alibi", soon(), "");
@@ -153,8 +152,7 @@ contract QuorumAppealTest is QuorumFixture {
     }
 
     function test_aNodeAppealsWithoutItsOperator() public {
-        unregister(accused, 1);
-        register(registration(accused, mpcs[5], MPC, 2));
+        accused = operated(0xb10, mpcs[5], MPC);
         (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 2);
         appeal(claimId, claim);
         assertClaim(claimId, IDetectorQuorum.Status.Appealed);
@@ -173,11 +171,10 @@ contract QuorumAppealTest is QuorumFixture {
         assertClaim(claimId, IDetectorQuorum.Status.Final);
     }
 
-    /// @dev Sixteen seats: seven judged first, two are the accused's and its operator's, seven are left.
+    /// @dev Fifteen seats: seven judged first, one is the accused's, seven are left.
     function test_anAppealNeedsNoSeatToSpare() public {
         accused = detectors[0];
-        unregister(accused, 1);
-        register(registration(accused, detectors[5], DETECTOR, 2));
+        remove(detectors[15]);
         (bytes32 claimId, IDetectorQuorum.Claim memory claim) = upheld(LIVENESS, 2);
         appeal(claimId, claim);
         nextEpoch();

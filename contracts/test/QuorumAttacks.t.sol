@@ -174,14 +174,6 @@ contract QuorumAttacksTest is QuorumFixture {
         _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
     }
 
-    function test_whoCameBackUnderAnotherOperatorCastsNoVote() public {
-        address[] memory panel = quorum.panelOf(accused, _a.epoch);
-        unregister(panel[0], 1);
-        register(registration(panel[0], mpcs[5], DETECTOR, 2));
-        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
-        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
-    }
-
     function test_unsortedAndDuplicateSignersAreRefused() public {
         (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
         bytes memory sorted = ballot.signatures;
@@ -237,7 +229,7 @@ contract QuorumAttacksTest is QuorumFixture {
         );
     }
 
-    function test_replayInAnotherEpochOrIncarnation() public {
+    function test_replayInAnotherEpochIsRefused() public {
         (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(_a, FIVE);
         nextEpoch();
         quorum.commitVotes(accused, hashes);
@@ -245,25 +237,42 @@ contract QuorumAttacksTest is QuorumFixture {
         IDetectorQuorum.Accusation memory later = _a;
         later.epoch = _a.epoch + 1;
         _expectRefused(later, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
-        later.incarnation = 2;
-        _expectRefused(later, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
     }
 
     function test_leavingDoesNotEscape() public {
         (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
         unregister(accused, 1);
-        register(registration(accused, mpcs[5], MPC, 2));
+        register(registration(accused, accused, MPC, 2));
         quorum.uphold(_a, ballot);
         assertEq(reputation.recordOf(accused).bad, 8e9, "the account answers");
     }
 
+    function test_leavingBeforeTheCommitmentDoesNotEscape() public {
+        (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(_a, FIVE);
+        unregister(accused, 1);
+        register(registration(accused, accused, MPC, 2));
+        quorum.commitVotes(accused, hashes);
+        pass(HOUR);
+        quorum.uphold(_a, ballot);
+        assertEq(reputation.recordOf(accused).bad, 8e9, "the account answers");
+    }
+
+    /// @dev Votes name no incarnation, so that they hold in each: the epoch and its docket let them count once.
+    function test_votesCountOnceHoweverOftenTheAccusedRegisters() public {
+        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
+        quorum.uphold(_a, ballot);
+        unregister(accused, 1);
+        register(registration(accused, accused, MPC, 2));
+        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumWrongStatus.selector);
+    }
+
     /// @dev Whoever gets a judge recused by taking its operator changes no other seat of the panel.
     function test_anOperatorChangesOnlyItsOwnSeat() public {
-        address[] memory before = quorum.panelOf(accused, _a.epoch);
+        address newcomer = vm.addr(0xb10);
+        address[] memory before = quorum.panelOf(newcomer, _a.epoch);
         address judge = before[2];
-        unregister(accused, 1);
-        register(registration(accused, judge, MPC, 2));
-        address[] memory panel = quorum.panelOf(accused, _a.epoch);
+        operated(0xb10, judge, MPC);
+        address[] memory panel = quorum.panelOf(newcomer, _a.epoch);
         uint256 same;
         for (uint256 i = 0; i < 7; ++i) {
             assertTrue(panel[i] != judge, "recused");
@@ -334,24 +343,6 @@ contract QuorumAttacksTest is QuorumFixture {
         quorum.uphold(_a, enough);
         assertClaim(claimId, IDetectorQuorum.Status.Upheld);
         assertClaim(frivolous, IDetectorQuorum.Status.Committed);
-    }
-
-    /// @dev What is committed names operator and incarnation: who comes back in time escapes these votes, for a price.
-    function test_leavingBeforeTheCommitmentVoidsTheVotesForThePriceOfAllGood() public {
-        history(4);
-        nextEpoch();
-        IDetectorQuorum.Accusation memory a = accuse(LIVENESS, 2);
-        (IDetectorQuorum.Ballot memory ballot, bytes32[] memory hashes) = votesOn(a, FIVE);
-        assertTrue(reputation.recordOf(accused).good > 0, "earned");
-        uint256 bad = reputation.recordOf(accused).bad;
-        unregister(accused, 1);
-        register(registration(accused, accused, MPC, 2));
-        quorum.commitVotes(accused, hashes);
-        pass(HOUR);
-        _expectRefused(a, ballot, IDetectorQuorum.DetectorQuorumNotCommitted.selector);
-        assertEq(reputation.recordOf(accused).good, 0, "no good is left");
-        assertEq(reputation.recordOf(accused).bad, bad, "and no bad forgotten");
-        assertEq(reputation.recordOf(accused).bornEpoch, clock / DAY, "tenure starts anew");
     }
 
     function _removeNow(address detector) private {

@@ -23,7 +23,7 @@ abstract contract QuorumFixture is NetworkFixture {
     uint256 internal constant FIVE = 0x1f;
     bytes32 internal constant VOTE =
         keccak256(
-            "Vote(address node,address operator,uint32 incarnation,uint64 epoch,uint8 kind,uint8 severity,bytes32 evidenceHash,uint32 cores,uint32 memoryMib,uint32 speed)"
+            "Vote(address node,address operator,uint64 epoch,uint8 kind,uint8 severity,bytes32 evidenceHash,uint32 cores,uint32 memoryMib,uint32 speed)"
         );
     bytes32 internal constant REVERSAL = keccak256("Reversal(bytes32 claimId,uint64 epoch,bytes32 evidenceHash)");
     bytes32 internal constant APPEAL =
@@ -127,8 +127,7 @@ abstract contract QuorumFixture is NetworkFixture {
         uint8 severity
     ) internal view returns (IDetectorQuorum.Accusation memory) {
         address operator = registry.operatorOf(node);
-        return
-            IDetectorQuorum.Accusation(node, operator, registry.nodeOf(node).incarnation, present(), kind, severity);
+        return IDetectorQuorum.Accusation(node, operator, present(), kind, severity);
     }
 
     /// @dev Member i of the panel measures i + 1 cores, and so on.
@@ -144,7 +143,7 @@ abstract contract QuorumFixture is NetworkFixture {
     ) internal view returns (bytes32) {
         IDetectorQuorum.Measurement memory m;
         if (a.kind == PROFILE) m = measurement(member);
-        bytes memory head = abi.encode(VOTE, a.node, a.operator, a.incarnation, a.epoch, a.kind, a.severity);
+        bytes memory head = abi.encode(VOTE, a.node, a.operator, a.epoch, a.kind, a.severity);
         bytes memory tail = abi.encode(evidence(member), m.cores, m.memoryMib, m.speed);
         return digestFor(target, keccak256(bytes.concat(head, tail)));
     }

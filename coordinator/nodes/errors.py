@@ -47,6 +47,22 @@ class WrongIncarnation(Conflict):
 
 
 @dataclass
+class OperatorForLife(Conflict):
+    """The account was registered under another operator before."""
+
+    account: str
+    operator: str
+
+    @property
+    def sentence(self) -> str:
+        """Who alone may operate it."""
+        return (
+            f"{self.account} is operated by {self.operator} for life: register with this operator, "
+            "or make another account with soter-node init"
+        )
+
+
+@dataclass
 class OtherRegistration(Conflict):
     """The account is registered, or is being registered, with other values."""
 

@@ -18,6 +18,7 @@ from coordinator.nodes.errors import (
     KeyTaken,
     NodeSuspendedError,
     NotActive,
+    OperatorForLife,
     OtherRegistration,
     RegistrationRefused,
     UnknownNode,
@@ -145,6 +146,8 @@ async def _relay(context: Context, request: RegistrationRequest, record: NodeRec
     message = request.message
     if message.incarnation != record.incarnation + 1:
         raise WrongIncarnation(record.incarnation + 1, message.incarnation)
+    if record.incarnation and message.operator != record.operator:
+        raise OperatorForLife(message.node, record.operator)
     builder = CallBuilder(context.chain.contracts.addresses)
     call = builder.register(message, request.signature, request.operator_signature)
     name = mining.key_of(call, "register", message.incarnation)

@@ -104,7 +104,6 @@ class Hearings:
         evidence = Evidence(
             detector=self.signer.account,
             node=accused.node,
-            incarnation=accused.incarnation,
             epoch=appeal.epoch,
             kind=accused.kind,
             findings={"reason": reason, "seen": seen.document() if seen else None},
@@ -130,12 +129,12 @@ class Hearings:
         except (SignatureError, ValidationError, ValueError):
             return None
         vote = signed.message
-        told = (evidence.detector, evidence.node, evidence.incarnation, evidence.epoch, evidence.kind)
+        told = (evidence.detector, evidence.node, evidence.epoch, evidence.kind)
         fits = (
             isinstance(vote, Vote)
             and (voter, leaf_of(accuser, signed.signature_hash)) == (accuser, appeal.leaves[accuser])
             and evidence_hash == vote.evidence_hash
-            and told == (accuser, accused.node, accused.incarnation, accused.epoch, accused.kind)
+            and told == (accuser, accused.node, accused.epoch, accused.kind)
             and proven
         )
         if not fits or not isinstance(vote, Vote):

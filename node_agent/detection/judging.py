@@ -120,13 +120,10 @@ class Judging:
             severity = bench.terms.highest_severity(one.kind)
             if not severity:
                 continue
-            accusation = Accusation(
-                node, record.operator, record.incarnation, epoch, one.kind, Severity(severity)
-            )
+            accusation = Accusation(node, record.operator, epoch, one.kind, Severity(severity))
             evidence = Evidence(
                 detector=self._parts.own,
                 node=node,
-                incarnation=record.incarnation,
                 epoch=epoch,
                 kind=one.kind,
                 findings=seen.document(),

@@ -142,7 +142,6 @@ class Polling:
 def _wire(vote: Vote, signature: bytes) -> CastVote:
     return CastVote(
         operator=account_bytes(vote.operator),
-        incarnation=vote.incarnation,
         kind=vote.kind,
         severity=vote.severity,
         evidence_hash=vote.evidence_hash,
@@ -155,9 +154,7 @@ def _wire(vote: Vote, signature: bytes) -> CastVote:
 
 def signed_vote(epoch: int, node: Account, vote: CastVote) -> SignedVote:
     """Read a vote off the wire, its signature not yet checked; ValueError when it is none."""
-    accusation = Accusation(
-        node, account(vote.operator), vote.incarnation, epoch, Kind(vote.kind), Severity(vote.severity)
-    )
+    accusation = Accusation(node, account(vote.operator), epoch, Kind(vote.kind), Severity(vote.severity))
     measured = Measurement(vote.cores, vote.memory_mib, vote.speed)
     return SignedVote(Vote.of(Verdict(accusation, hash32(vote.evidence_hash), measured)), vote.signature)
 
@@ -165,6 +162,4 @@ def signed_vote(epoch: int, node: Account, vote: CastVote) -> SignedVote:
 def _accusation(vote: object) -> Accusation:
     if not isinstance(vote, Vote):
         raise TypeError("a ballot on a node holds votes")
-    return Accusation(
-        vote.node, vote.operator, vote.incarnation, vote.epoch, Kind(vote.kind), Severity(vote.severity)
-    )
+    return Accusation(vote.node, vote.operator, vote.epoch, Kind(vote.kind), Severity(vote.severity))

@@ -111,8 +111,8 @@ class ClaimReplay:
         if docket.epoch == accused.epoch and docket.kinds >> accused.kind & 1:
             yield "is the second of its kind and epoch"
         known = self.panels.registry.node_before(accused.node, votes.position)
-        if known is None or (known.operator, known.incarnation) != (accused.operator, accused.incarnation):
-            yield "accuses another operator or incarnation than the votes were on"
+        if known is None or known.operator != accused.operator:
+            yield "accuses another operator than the votes were on"
         yield from self._ballot_problems(event.claim, opened, votes)
 
     def _ballot_problems(self, claim: Claim, opened: OpenEpoch, votes: Commitment) -> Iterator[str]:
@@ -132,13 +132,11 @@ class ClaimReplay:
     def _voter_problems(
         self, member: Account, leaf: bytes, opened: OpenEpoch, position: tuple[int, int]
     ) -> Iterator[str]:
-        operator = {seat.detector: seat.operator for seat in opened.seats}[member]
         known = self.panels.registry.node_before(member, position)
         if not any(leaf):
             yield f"counts a vote of {member}, which committed to none"
-        serves = known and known.status is NodeStatus.ACTIVE and known.roles & Role.DETECTOR
-        if not known or not serves or known.operator != operator:
-            yield f"counts a vote of {member}, which was no active detector of {operator} then"
+        if known is None or known.status is not NodeStatus.ACTIVE or not known.roles & Role.DETECTOR:
+            yield f"counts a vote of {member}, which was no active detector then"
         if opened.rotated and member not in self.panels.seats:
             yield f"counts a vote of {member}, which has lost its seat"
 

@@ -71,6 +71,8 @@ class RegistryReplay:
             self._complain(event.node, f"registered out of turn as incarnation {event.incarnation}")
         elif event.node in self.suspended:
             self._complain(event.node, "registered while it was suspended")
+        elif before and before.operator != event.operator:
+            self._complain(event.node, f"came back under another operator, {event.operator}")
         commitment = commitment_of(event.tls_key_hash, event.profile_hash, 1)
         status = NodeStatus.SUSPENDED if event.node in self.suspended else NodeStatus.ACTIVE
         self.profile_versions[event.node] = 1

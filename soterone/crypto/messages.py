@@ -155,11 +155,10 @@ class Vote(Message):
     """A detector of the panel accuses a node. For `DetectorQuorum`; the last three are zero unless `kind` is 2."""
 
     solidity = (
-        "address", "address", "uint32", "uint64", "uint8", "uint8", "bytes32", "uint32", "uint32", "uint32",
+        "address", "address", "uint64", "uint8", "uint8", "bytes32", "uint32", "uint32", "uint32",
     )  # fmt: skip
     node: Account
     operator: Account
-    incarnation: int
     epoch: int
     kind: int
     severity: int
@@ -175,7 +174,6 @@ class Vote(Message):
         return cls(
             accused.node,
             accused.operator,
-            accused.incarnation,
             accused.epoch,
             int(accused.kind),
             int(accused.severity),

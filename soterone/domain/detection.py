@@ -63,20 +63,18 @@ NOTHING_MEASURED: Final = Measurement(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Accusation:
-    """What the voters of one claim agree on. Operator and incarnation are the node's when votes are committed; `epoch`
-    is the quorum's."""
+    """What the voters of one claim agree on, whichever incarnation of the node it was; `epoch` is the quorum's."""
 
     node: Account
     operator: Account
-    incarnation: int
     epoch: int
     kind: Kind
     severity: Severity
 
     @property
     def subject(self) -> bytes:
-        """keccak256(abi.encode(node, operator, incarnation, epoch)), which a commitment to votes names."""
-        return keccak(_words(int(self.node, 16), int(self.operator, 16), self.incarnation, self.epoch))
+        """keccak256(abi.encode(node, operator, epoch)), which a commitment to votes names."""
+        return keccak(_words(int(self.node, 16), int(self.operator, 16), self.epoch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +103,8 @@ class Claim:
     @classmethod
     def from_abi(cls, values: Sequence[Any]) -> Self:
         """Read the struct `IDetectorQuorum.Claim`."""
-        (node, operator, incarnation, epoch, kind, severity), *rest = values
-        accusation = Accusation(node, operator, incarnation, epoch, Kind(kind), Severity(severity))
+        (node, operator, epoch, kind, severity), *rest = values
+        accusation = Accusation(node, operator, epoch, Kind(kind), Severity(severity))
         return cls(accusation, *rest)
 
     def abi(self) -> tuple[Any, ...]:
@@ -129,7 +127,6 @@ class Evidence(BaseModel):
 
     detector: str
     node: str
-    incarnation: int = Field(ge=1)
     epoch: int = Field(ge=0)
     kind: Kind
     findings: dict[str, JsonValue]

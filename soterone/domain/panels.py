@@ -45,8 +45,8 @@ class Terms:
 
     @property
     def seats_needed(self) -> int:
-        """With fewer seats there are no panels: two panels without a common member, and two seats to recuse."""
-        return 2 * self.panel_size + 2
+        """With fewer seats there are no panels: two panels without a common member, and a seat to recuse."""
+        return 2 * self.panel_size + 1
 
     @property
     def honest_voters(self) -> int:

@@ -99,7 +99,6 @@ class ClaimView(Body):
     claim_id: str
     node: AccountText
     operator: AccountText
-    incarnation: int
     epoch: int
     kind: int
     severity: int

@@ -582,7 +582,6 @@ class CastVote(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OPERATOR_FIELD_NUMBER: _builtins.int
-    INCARNATION_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
     EVIDENCE_HASH_FIELD_NUMBER: _builtins.int
@@ -591,7 +590,6 @@ class CastVote(_message.Message):
     SPEED_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     operator: _builtins.bytes
-    incarnation: _builtins.int
     kind: _builtins.int
     severity: _builtins.int
     evidence_hash: _builtins.bytes
@@ -603,7 +601,6 @@ class CastVote(_message.Message):
         self,
         *,
         operator: _builtins.bytes = ...,
-        incarnation: _builtins.int = ...,
         kind: _builtins.int = ...,
         severity: _builtins.int = ...,
         evidence_hash: _builtins.bytes = ...,
@@ -614,7 +611,7 @@ class CastVote(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cores", b"cores", "evidence_hash", b"evidence_hash", "incarnation", b"incarnation", "kind", b"kind", "memory_mib", b"memory_mib", "operator", b"operator", "severity", b"severity", "signature", b"signature", "speed", b"speed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cores", b"cores", "evidence_hash", b"evidence_hash", "kind", b"kind", "memory_mib", b"memory_mib", "operator", b"operator", "severity", b"severity", "signature", b"signature", "speed", b"speed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,6 +15,7 @@ from soterone.chain.errors import RevertedError
 from soterone.chain.events import (
     ClaimAppealed,
     ClaimReversed,
+    ClaimUpheld,
     EpochOpened,
     PanelSeeded,
     ProfileMeasured,
@@ -224,6 +225,29 @@ async def test_a_removed_detector_votes_no_more(court: Court) -> None:
     del court.detectors[gone]
 
 
+async def test_a_vote_of_a_removed_detector_voids_no_ballot(court: Court) -> None:
+    spare = await court.register(Role.DETECTOR)
+    gone = next(iter(court.detectors))
+    await court.propose([gone], [spare.account])
+    await court.next_epoch()
+    panel: tuple[Account, ...] = ()
+    while gone not in panel:
+        accusation = await court.accusation((await court.register(Role.MPC_NODE)).account)
+        panel = await court.quorum.panel_of(accusation.node, accusation.epoch)
+    votes = court.votes(accusation, [gone, *[one for one in panel if one != gone][:5]])
+    committed = await court.commit(accusation, votes)
+    await court.rotate([gone], [spare.account])
+    del court.detectors[gone]
+    court.detectors[spare.account] = spare
+    await court.next_epoch_begins()
+    with pytest.raises(RevertedError) as refused:
+        await court.payer.send(await court.upholding(accusation, committed, votes, panel))
+    assert refused.value.name == "DetectorQuorumNotSeated"
+    seated = await court.quorum.still_seated(votes)
+    upheld = await court.send(await court.upholding(accusation, committed, seated, panel), ClaimUpheld)
+    assert set(upheld.claim.signers_among(panel)) == votes.keys() - {gone}
+
+
 async def test_too_few_seats_make_no_panels_and_break_nothing(own_anvil: Anvil) -> None:
     contracts = Contracts.of(deploy_contracts(own_anvil, DEVNET))
     async with await ChainClient.connect(own_anvil.url, contracts) as chain:
@@ -233,7 +257,7 @@ async def test_too_few_seats_make_no_panels_and_break_nothing(own_anvil: Anvil) 
         with pytest.raises(RevertedError) as refused:
             await court.payer.send(court.calls.open_epoch())
         assert refused.value.name == "DetectorQuorumTooFewSeats"
-        assert refused.value.arguments == {"seats": 0, "needed": 8}
+        assert refused.value.arguments == {"seats": 0, "needed": 7}
         epoch = await court.quorum.present_epoch()
         assert await court.quorum.bench_of(epoch) is None
         with pytest.raises(RevertedError, match="not seeded"):

@@ -66,7 +66,7 @@ async def test_a_falsified_coordinator_is_told_on(
     friend, head = Signer.new().account, await chain.head()
     position = LogPosition(chain.contracts.chain_id, head.number, 0, head.hash, hash32(b"\x07" * 32))
     raised = ReputationUpdated(position, owner.account, NO_QUERY, 990_000_000, 10**11, 0)
-    accusation = Accusation(owner.account, owner.account, 1, 1, Kind.PROFILE, Severity.GRAVE)
+    accusation = Accusation(owner.account, owner.account, 1, Kind.PROFILE, Severity.GRAVE)
     claim_id = hash32(b"\x08" * 32)
     claim = ClaimUpheld(
         replace(position, log_index=1), claim_id, owner.account, Claim(accusation, 3, 8 * 10**9, 1)

@@ -193,7 +193,11 @@ async def test_whoever_leaves_leaves_no_trace_and_may_come_back(
         assert (await web.get("/v1/queries")).status_code == 401
         assert (await web.get("/v1/catalog/nodes")).json()["nodes"] == []
         assert (await web.get("/v1/catalog/datasets")).json()["datasets"] == []
-    owner.incarnation = 2
+    owner.incarnation, owner.operator = 2, Signer.new()
+    error = await refusal(owner, owner.request())
+    assert error.code() is Code.FAILED_PRECONDITION
+    assert f"is operated by {owner.account} for life" in str(error.details())
+    owner.operator = None
     await owner.register()
     assert (await chain.node_of(owner.account)).incarnation == 2
 

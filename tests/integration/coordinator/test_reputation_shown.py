@@ -86,7 +86,7 @@ async def test_a_standing_that_the_chain_does_not_give_is_refused(
 
 async def test_the_sdk_reads_claims(live: LiveCoordinator, tmp_path: Path) -> None:
     node, block = Signer.new().account, hash32(bytes(32))
-    accusation = Accusation(node, node, 1, 7, Kind.PROFILE, Severity.GRAVE)
+    accusation = Accusation(node, node, 7, Kind.PROFILE, Severity.GRAVE)
     claim = Claim(accusation, signers=0b011, added=8_000_000_000, ledger_epoch=1)
     events = (
         ClaimUpheld(LogPosition(31337, 1, 0, block, block), CLAIM, node, claim),

@@ -27,7 +27,7 @@ SILENT = Findings(
 
 
 def appeal(kind: Kind = Kind.PROFILE, openings: int = 2) -> Appeal:
-    accusation = Accusation(NODE, NODE, 1, 7, kind, Severity.LIGHT)
+    accusation = Accusation(NODE, NODE, 7, kind, Severity.LIGHT)
     return Appeal(
         claim_id=hash32(bytes(32)),
         claim=Claim(accusation, 0b11, 1, 1),

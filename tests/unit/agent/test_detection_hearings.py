@@ -21,7 +21,7 @@ NODE = account(b"\x01" * 20)
 DOMAIN = Domain(31337, account(b"\x02" * 20))
 ACCUSER = Signer.new()
 SEEN = Findings(Declared(2, 4_096, 20_000), 256, tries=(Try(0, Heard.NOTHING), Try(1, Heard.NOTHING)))
-ACCUSATION = Accusation(NODE, NODE, 1, 7, Kind.LIVENESS, Severity.LIGHT)
+ACCUSATION = Accusation(NODE, NODE, 7, Kind.LIVENESS, Severity.LIGHT)
 NOT_ASKED: Any = None
 """Evidence is held against the claim without chain, panel or store."""
 
@@ -46,7 +46,6 @@ def evidence(accused: Accusation) -> Evidence:
     return Evidence(
         detector=ACCUSER.account,
         node=accused.node,
-        incarnation=accused.incarnation,
         epoch=accused.epoch,
         kind=accused.kind,
         findings=SEEN.document(),
@@ -71,7 +70,6 @@ def opened(hearings: Hearings, accused: Accusation, shown: Evidence, text: str =
     )
     cast = CastVote(
         operator=account_bytes(accused.operator),
-        incarnation=accused.incarnation,
         kind=accused.kind,
         severity=accused.severity,
         evidence_hash=hash_bytes(shown.hash),
@@ -89,7 +87,7 @@ def test_evidence_counts_for_the_claim_that_it_names(hearings: Hearings) -> None
 
 def test_evidence_with_a_number_that_no_json_has_is_no_evidence(hearings: Hearings) -> None:
     honest = evidence(ACCUSATION)
-    text = honest.model_dump_json().replace('"incarnation":1', f'"incarnation":{10**30}')
+    text = honest.model_dump_json().replace('"epoch":7', f'"epoch":{10**30}')
     assert opened(hearings, ACCUSATION, honest, text) is None
 
 
@@ -98,10 +96,9 @@ def test_evidence_with_a_number_that_no_json_has_is_no_evidence(hearings: Hearin
     [
         replace(ACCUSATION, kind=Kind.VERSION),
         replace(ACCUSATION, epoch=8),
-        replace(ACCUSATION, incarnation=2),
         replace(ACCUSATION, node=account(b"\x03" * 20)),
     ],
-    ids=["kind", "epoch", "incarnation", "node"],
+    ids=["kind", "epoch", "node"],
 )
 def test_the_same_evidence_bears_out_no_other_claim(hearings: Hearings, other: Accusation) -> None:
     assert opened(hearings, other, evidence(other)) is not None

@@ -65,10 +65,8 @@ def panel(tmp_path: Path) -> Panel:
 
 
 def judgement(by: Account, kind: Kind = Kind.PROFILE, cores: int = 2) -> Judgement:
-    accusation = Accusation(NODE, NODE, 1, EPOCH, kind, Severity.GRAVE)
-    evidence = Evidence(
-        detector=by, node=NODE, incarnation=1, epoch=EPOCH, kind=kind, findings={}, salt="ab" * 32
-    )
+    accusation = Accusation(NODE, NODE, EPOCH, kind, Severity.GRAVE)
+    evidence = Evidence(detector=by, node=NODE, epoch=EPOCH, kind=kind, findings={}, salt="ab" * 32)
     return Judgement(Verdict(accusation, evidence.hash, Measurement(cores, 4096, 700)), evidence)
 
 

@@ -23,8 +23,8 @@ AT = LogPosition(1, 1, 0, HASH, HASH)
 SUSPENDED, READMITTED = NodeSuspended(AT, NODE, True), NodeSuspended(AT, NODE, False)
 
 
-def registered(incarnation: int = 1) -> NodeRegistered:
-    return NodeRegistered(AT, NODE, NODE, incarnation, 2, 256, HASH, HASH)
+def registered(incarnation: int = 1, operator: Account = NODE) -> NodeRegistered:
+    return NodeRegistered(AT, NODE, operator, incarnation, 2, 256, HASH, HASH)
 
 
 def updated(version: int) -> NodeUpdated:
@@ -65,6 +65,7 @@ def test_an_honest_life_has_nothing_to_complain_of() -> None:
         ((registered(), registered(2)), "registered out of turn as incarnation 2"),
         ((registered(), left(), registered(1)), "registered out of turn as incarnation 1"),
         ((registered(), SUSPENDED, left(), registered(2)), "registered while it was suspended"),
+        ((registered(), left(), registered(2, OTHER)), f"came back under another operator, {OTHER}"),
         ((registered(), updated(3)), "jumped to version 3 of its profile"),
         ((registered(), left(2)), "left as incarnation 2"),
         ((updated(2),), "changed without being registered"),

@@ -56,7 +56,7 @@ def node(number: int) -> Account:
 ACCUSED, OPERATOR, STRANGER, ROSTER = node(0x100), node(0x200), node(0x300), node(0x400)
 DETECTORS = tuple(node(number) for number in range(1, 9))
 TERMS = Terms(panel_size=3, threshold=2, appeal_epochs=2, suspension_epochs=6, severities=0x03333330)
-ACCUSATION = Accusation(ACCUSED, OPERATOR, 1, JUDGED, Kind.DATASET, Severity.CRITICAL)
+ACCUSATION = Accusation(ACCUSED, OPERATOR, JUDGED, Kind.DATASET, Severity.CRITICAL)
 BENCH = Bench(TERMS, tuple(Seat(one, one) for one in DETECTORS), SEED)
 PANEL = BENCH.panel_on(ACCUSED, OPERATOR)
 ALL_VOTE = tuple(bytes([place]) * 32 for place in range(1, 4))
@@ -183,7 +183,7 @@ def test_a_suspension_that_nobody_appealed_ends_with_its_time() -> None:
         ([*played("seat 3"), (6, DetectorRemoved(at(2, 9), STRANGER))], "lost a seat that it did not have"),
         (played("opened", epoch=6), f"epoch {JUDGED} was opened in epoch 6, out of turn"),
         (played("opened", seed_block=6), "given the seed of another block"),
-        ([*played("seat 7"), STEPS["opened"]], "was opened with 7 seats"),
+        ([*played("seat 6"), STEPS["opened"]], "was opened with 6 seats"),
         (played("seeded", position=at(5)), f"epoch {JUDGED} was seeded out of turn"),
         ([*played("seeded"), STEPS["seeded"]], f"epoch {JUDGED} was seeded out of turn"),
         (played("committed", epoch=DECIDED), f"committed to epoch {JUDGED} in epoch {DECIDED}"),
@@ -234,8 +234,7 @@ def test_a_broken_rule_of_seats_and_votes_is_named(steps: list[tuple[int, Event]
             before(played("upheld"), "penalised", DetectorRemoved(at(7, 1), PANEL[0])),
             f"counts a vote of {PANEL[0]}, which has lost its seat",
         ),
-        (played("upheld", claim=accused_of(operator=STRANGER)), "accuses another operator or incarnation"),
-        (played("upheld", claim=accused_of(incarnation=2)), "accuses another operator or incarnation"),
+        (played("upheld", claim=accused_of(operator=STRANGER)), "accuses another operator"),
         (played("upheld", claim=replace(CLAIM, signers=0b1011)), "was signed from outside the panel"),
         (played("upheld", claim=replace(CLAIM, signers=0b100)), "was upheld by 1 votes, 2 are needed"),
         (played("upheld", claim=replace(CLAIM, added=1)), "says that it added 1, the ledger does not"),

@@ -20,7 +20,7 @@ from soterone.domain.reputation import Severity
 
 NODE = Account("0x" + "1" * 40)
 FIRST, SECOND, HASH = (hash32(bytes([number]) * 32) for number in (1, 2, 3))
-CLAIM = Claim(Accusation(NODE, NODE, 1, 7, Kind.PROFILE, Severity.GRAVE), 0b11, 8_000_000_000, 1)
+CLAIM = Claim(Accusation(NODE, NODE, 7, Kind.PROFILE, Severity.GRAVE), 0b11, 8_000_000_000, 1)
 SMALL, SMALLER = Measurement(2, 4096, 700), Measurement(1, 2048, 350)
 
 

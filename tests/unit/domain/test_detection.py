@@ -27,19 +27,19 @@ PANEL = tuple(
     sorted((Signer.from_key(bytes([n]) * 32).account for n in range(1, 5)), key=lambda one: int(one, 16))
 )
 ACCUSED = Signer.from_key(b"\x09" * 32).account
-ACCUSATION = Accusation(ACCUSED, PANEL[0], 3, 11, Kind.PROFILE, Severity.GRAVE)
+ACCUSATION = Accusation(ACCUSED, PANEL[0], 11, Kind.PROFILE, Severity.GRAVE)
 
 
 def vote(member: int, kind: Kind = Kind.PROFILE) -> SignedVote:
-    accused = Accusation(ACCUSED, PANEL[0], 3, 11, kind, Severity.GRAVE)
+    accused = Accusation(ACCUSED, PANEL[0], 11, kind, Severity.GRAVE)
     measured = Measurement(member + 1, 1024, 700) if kind is Kind.PROFILE else Measurement(0, 0, 0)
     verdict = Verdict(accused, hash32(bytes([member]) * 32), measured)
     return SignedVote(Vote.of(verdict), bytes([member]) * 65)
 
 
 def test_the_subject_is_what_solidity_hashes() -> None:
-    types = ["address", "address", "uint32", "uint64"]
-    assert ACCUSATION.subject == keccak(encode(types, [ACCUSED, PANEL[0], 3, 11]))
+    types = ["address", "address", "uint64"]
+    assert ACCUSATION.subject == keccak(encode(types, [ACCUSED, PANEL[0], 11]))
 
 
 def test_the_lower_median_is_no_liars() -> None:
@@ -55,7 +55,6 @@ def test_evidence_is_named_by_its_canonical_json() -> None:
     evidence = Evidence(
         detector=PANEL[0],
         node=ACCUSED,
-        incarnation=3,
         epoch=11,
         kind=Kind.PROFILE,
         findings={"b": [1, 2], "a": "x"},

@@ -52,9 +52,9 @@ def test_an_operators_detector_does_not_judge_its_nodes() -> None:
 
 def test_too_few_seats_make_no_panel() -> None:
     (node,) = accounts(1, first=100)
-    assert TERMS.seats_needed == 8
-    with pytest.raises(TooFewSeatsError, match="8 detectors' seats are needed and there are 7"):
-        bench(7).panel_on(node, node)
+    assert TERMS.seats_needed == 7
+    with pytest.raises(TooFewSeatsError, match="7 detectors' seats are needed and there are 6"):
+        bench(6).panel_on(node, node)
 
 
 def test_a_roster_is_read_from_its_code() -> None:
