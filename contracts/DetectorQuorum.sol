@@ -285,7 +285,8 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
     {
         Seats seats = Roster.load(_roster);
         uint256 count = seats.count();
-        (detectors, operators) = seats.members(type(uint256).max, count);
+        (detectors, operators) = (new address[](count), new address[](count));
+        for (uint256 i = 0; i < count; ++i) (detectors[i], operators[i]) = (seats.nodeAt(i), seats.operatorAt(i));
         terms = Roster.unpack(seats.packedTerms());
     }
 
@@ -398,9 +399,8 @@ contract DetectorQuorum is IDetectorQuorum, EIP712 {
         return _panel(seats, PanelDraw.drawOutside(seed, seats.count(), seats.panelSize(), excluded));
     }
 
-    function _panel(Seats seats, uint256 set) private pure returns (Panel memory panel) {
-        (panel.detectors, ) = seats.members(set, seats.panelSize());
-        panel.terms = seats.packedTerms();
+    function _panel(Seats seats, uint256 set) private pure returns (Panel memory) {
+        return Panel(seats.members(set, seats.panelSize()), seats.packedTerms());
     }
 
     function _firstPanel(Claim calldata claim) private view returns (Panel memory) {

@@ -118,18 +118,12 @@ library Roster {
         for (uint256 i = 0; i < nodes.length; ++i) set |= roster.recused(nodes[i], address(0));
     }
 
-    /// @notice The members of a set of PanelDraw, in ascending order, and their operators.
-    function members(
-        Seats roster,
-        uint256 set,
-        uint256 size
-    ) internal pure returns (address[] memory nodes, address[] memory operators) {
-        (nodes, operators) = (new address[](size), new address[](size));
+    /// @notice The members of a set of PanelDraw, in ascending order.
+    function members(Seats roster, uint256 set, uint256 size) internal pure returns (address[] memory nodes) {
+        nodes = new address[](size);
         uint256 next = 0;
         for (uint256 seat = 0; next < size; ++seat) {
-            if ((set >> seat) & 1 == 0) continue;
-            (nodes[next], operators[next]) = (roster.nodeAt(seat), roster.operatorAt(seat));
-            ++next;
+            if ((set >> seat) & 1 != 0) nodes[next++] = roster.nodeAt(seat);
         }
     }
 
