@@ -128,7 +128,7 @@ interface IDetectorQuorum {
     error DetectorQuorumBadTerms(Terms terms);
     /// @notice More seats than a set can hold.
     error DetectorQuorumTooManySeats(uint256 seats);
-    /// @notice Too few seats for a panel, its substitutes and the panel of an appeal.
+    /// @notice Too few seats for a panel, a substitute and the panel of an appeal.
     error DetectorQuorumTooFewSeats(uint256 seats, uint256 needed);
     /// @notice Detectors are named in ascending order.
     error DetectorQuorumUnsorted(address detector);
@@ -265,7 +265,7 @@ interface IDetectorQuorum {
     /// @param node its account.
     function readmit(address node) external;
 
-    /// @notice Who judges a node, as it is operated now. Never the node itself nor another of its operator's.
+    /// @notice Who judges a node. Never the node itself nor another of its operator's.
     /// @param node its account.
     /// @param epoch that is seeded.
     /// @return the panel, in ascending order.

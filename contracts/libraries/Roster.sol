@@ -93,7 +93,7 @@ library Roster {
         return address(uint160(_words(roster)[2 + 2 * seat]));
     }
 
-    /// @notice The seats of a node and of an operator, those that may not judge this node, as a set of PanelDraw.
+    /// @notice The seat that may not judge a node, its own or its operator's, as a set of PanelDraw: one or none.
     function recused(Seats roster, address node, address operator) internal pure returns (uint256 set) {
         assembly ("memory-safe") {
             let cursor := add(roster, 0x40)

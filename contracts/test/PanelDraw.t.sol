@@ -8,8 +8,8 @@ import {Suite} from "./Suite.sol";
 contract PanelDrawTest is Suite {
     function testFuzz_aPanelHasItsSizeAndNobodyRecused(bytes32 seed, uint256 seats, uint256 size, uint256 who) public pure {
         size = bound(size, 1, 16);
-        seats = bound(seats, 2 * size + 2, 255);
-        uint256 recused = (1 << (who % seats)) | (1 << ((who >> 128) % seats));
+        seats = bound(seats, 2 * size + 1, 255);
+        uint256 recused = 1 << (who % seats);
         uint256 free = PanelDraw.draw(seed, seats, size, 0);
         uint256 panel = PanelDraw.draw(seed, seats, size, recused);
         assertEq(PanelDraw.count(panel), size, "size");

@@ -257,13 +257,15 @@ contract QuorumAttacksTest is QuorumFixture {
         assertEq(reputation.recordOf(accused).bad, 8e9, "the account answers");
     }
 
-    /// @dev Votes name no incarnation, so that they hold in each: the epoch and its docket let them count once.
+    /// @dev Votes name no incarnation, so that they hold in each: the docket lets one claim of an epoch and kind through.
     function test_votesCountOnceHoweverOftenTheAccusedRegisters() public {
-        (IDetectorQuorum.Ballot memory ballot, ) = committed(_a, FIVE);
-        quorum.uphold(_a, ballot);
+        (IDetectorQuorum.Ballot memory first, bytes32[] memory hashes) = votesOn(_a, FIVE);
+        quorum.commitVotes(accused, hashes);
         unregister(accused, 1);
         register(registration(accused, accused, MPC, 2));
-        _expectRefused(_a, ballot, IDetectorQuorum.DetectorQuorumWrongStatus.selector);
+        (IDetectorQuorum.Ballot memory second, ) = committed(_a, 0x7c);
+        quorum.uphold(_a, first);
+        _expectRefused(_a, second, IDetectorQuorum.DetectorQuorumAlreadyClaimed.selector);
     }
 
     /// @dev Whoever gets a judge recused by taking its operator changes no other seat of the panel.

@@ -58,7 +58,7 @@ class OperatorForLife(Conflict):
         """Who alone may operate it."""
         return (
             f"{self.account} is operated by {self.operator} for life: register with this operator, "
-            "or make another account with soter-node init"
+            "or make another account with soter-node init in another folder"
         )
 
 

@@ -20,7 +20,7 @@ async def registered(session: AsyncSession, event: NodeRegistered) -> None:
     if node is None or node.status != NodeStatus.PENDING or node.incarnation != event.incarnation:
         return
     if (node.tls_key_hash, node.profile_hash) == (event.tls_key_hash, event.profile_hash):
-        node.status = NodeStatus.ACTIVE
+        node.operator, node.status = event.operator, NodeStatus.ACTIVE
         await session.flush()
 
 
@@ -38,7 +38,8 @@ async def rewound(session: AsyncSession, account: Account, standing: Sequence[Ev
     joined = [place for place, event in enumerate(standing) if isinstance(event, NodeRegistered)]
     since = standing[joined[-1] :] if joined else ()
     if since and isinstance(since[0], NodeRegistered) and since[0].incarnation == node.incarnation:
-        node.roles, node.version, node.profile_version = since[0].roles, since[0].version, 1
+        node.operator, node.profile_version = since[0].operator, 1
+        node.roles, node.version = since[0].roles, since[0].version
         for event in since:
             await apply(session, event)
 

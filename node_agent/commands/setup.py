@@ -41,7 +41,7 @@ Advertise = Annotated[
     str | None, typer.Option("--advertise", help="HOST:PORT that others dial, when it differs.")
 ]
 Operator = Annotated[
-    str | None, typer.Option("--operator", help="The account that runs this node; itself if none.")
+    str | None, typer.Option("--operator", help="The account that runs this node, for life; itself if none.")
 ]
 PasswordFile = Annotated[Path, typer.Option("--password-file", help="Its first line opens the keystore.")]
 OperatorKey = Annotated[Path | None, typer.Option("--operator-key-file", help="The operator's keystore.")]

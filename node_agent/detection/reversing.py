@@ -42,8 +42,10 @@ class Reversing:
 
     async def _reversed(self, appeal: Appeal, reveals: Window) -> bool:
         """Send a reversal when enough votes are known; whether there is nothing left to do for it."""
-        parts = self._parts
-        votes = await parts.quorum.still_seated(parts.hearings.votes(appeal))
+        parts, known = self._parts, self._parts.hearings.votes(appeal)
+        if len(known) < appeal.threshold:
+            return False
+        votes = await parts.quorum.still_seated(known)
         subject = reversal_subject(appeal.claim_id, appeal.epoch)
         for committed in await parts.quorum.commitments_to(subject, parts.blocks_back):
             ballot = Ballot.of(appeal.panel, [hash_bytes(one) for one in committed.leaves], votes)

@@ -49,6 +49,8 @@ class Upholding:
         """Send a claim when enough votes are known; whether there is nothing left to do for it."""
         parts = self._parts
         accusation, known = parts.polling.votes(epoch, node, kind)
+        if len(known) < threshold:
+            return False
         votes = await parts.quorum.still_seated(known)
         for committed in await parts.quorum.commitments_to(accusation.subject, parts.blocks_back):
             ballot = Ballot.of(panel, [hash_bytes(one) for one in committed.leaves], votes)

@@ -59,7 +59,7 @@ DEVNET: Final = Parameters(
     appeal_epochs=3,
     suspension_epochs=9,
 )
-"""A network on one machine: eight detectors are enough, and a claim takes seconds. Reputation's days are days."""
+"""A network on one machine: seven detectors are enough, and a claim takes seconds. Reputation's days are days."""
 
 
 @dataclass(frozen=True, slots=True)

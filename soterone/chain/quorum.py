@@ -96,7 +96,7 @@ class Quorum:
         return Bench.of_code(await self._chain.code_at(roster), seed)
 
     async def panel_of(self, node: Account, epoch: int) -> tuple[Account, ...]:
-        """Who judges a node as it is operated now, in ascending order; RevertedError
+        """Who judges a node, in ascending order; RevertedError
         (`DetectorQuorumEpochNotSeeded`) when the epoch has no panels yet."""
         (panel,) = await self._read("panelOf", node, epoch)
         return tuple(panel)

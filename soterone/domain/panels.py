@@ -72,7 +72,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A detector and its operator, as they were when it was enlisted."""
+    """A detector and its operator."""
 
     detector: Account
     operator: Account

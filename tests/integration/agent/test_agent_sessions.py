@@ -35,7 +35,7 @@ async def test_a_query_runs_from_the_order_to_the_signed_cleanup(network: Networ
     started = time.monotonic()
     await network.dispatch()
     await until(lambda: network.states == {"done"})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     await check_results(network)
     await until(lambda: {"accepted", "linked", "deliver"} <= {one.phase for one in network.heard.progress})
     assert leftovers(network)
