@@ -88,17 +88,17 @@ async def drawn_nodes(
     unwanted: Collection[Account],
     demand: Demand,
 ) -> dict[Account, Node]:
-    """Draw three MPC nodes that are online, have room and different operators, among those that resources prefer where
-    they are enough; NotEnoughNodes otherwise."""
+    """Draw three MPC nodes that are online, have room and different operators, in the first group that resources prefer
+    and that is enough, or else among all; NotEnoughNodes when these are too few."""
     online = await nodes.online(session, Role.MPC_NODE, pack_version(spec.mpc.minimum_version))
     able = {
         Account(one.account): one for one in online if one.account in standing and one.account not in unwanted
     }
     roomy = await resources.with_room(session, list(able), demand)
-    preferred = await resources.preferred(session, roomy)
     candidates = {Account(one): _candidate(able[Account(one)], standing[Account(one)]) for one in roomy}
-    with suppress(TooFewCandidatesError):
-        return _three(able, [candidates[Account(one)] for one in preferred])
+    for group in await resources.preferred(session, roomy):
+        with suppress(TooFewCandidatesError):
+            return _three(able, [candidates[Account(one)] for one in group])
     try:
         return _three(able, list(candidates.values()))
     except TooFewCandidatesError as error:

@@ -34,14 +34,15 @@ async def with_room(session: AsyncSession, nodes: list[str], demand: Demand) -> 
     ]
 
 
-async def preferred(session: AsyncSession, nodes: list[str]) -> list[str]:
-    """Return those of `nodes` to be planned with first, in their order: their heartbeats tell of little load, and no
-    claim that stands has refuted their profile.
+async def preferred(session: AsyncSession, nodes: list[str]) -> list[list[str]]:
+    """Return the groups of `nodes` to plan with, best first, where it is enough: those whose profile no standing claim
+    refutes and whose heartbeats tell of little load; all those that no claim refutes.
 
-    A load excuses slowness before detectors; so who tells of much comes last, as who was found to lie.
+    A load excuses slowness before detectors: so who tells of much comes later, and last who was found to lie.
     """
     known, refuted = await repository.loads(session, nodes), await measurements.standing(session, nodes)
-    return [node for node in nodes if known.get(node, 0.0) <= _CALM_LOAD_A_CORE and node not in refuted]
+    believed = [node for node in nodes if node not in refuted]
+    return [[node for node in believed if known.get(node, 0.0) <= _CALM_LOAD_A_CORE], believed]
 
 
 def check_fits(node: str, demand: Demand, capacity: Demand, taken: Demand) -> None:

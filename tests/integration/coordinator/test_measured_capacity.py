@@ -67,7 +67,7 @@ async def has_room(world: World, node: Account, cores: int) -> bool:
         return await service.with_room(session, [node], Demand(cores, 1, 1)) == [node]
 
 
-async def preferred(world: World, *nodes: Account) -> list[str]:
+async def preferred(world: World, *nodes: Account) -> list[list[str]]:
     async with world.database.transaction() as session:
         return await service.preferred(session, [*nodes])
 
@@ -86,7 +86,7 @@ async def test_a_false_profile_lowers_the_capacity_until_it_is_reversed(world: W
     liar, honest = await join(world), await join(world)
     await court.next_epoch()
     assert await has_room(world, liar, 16)
-    assert await preferred(world, liar, honest) == [liar, honest]
+    assert await preferred(world, liar, honest) == [[liar, honest]] * 2
     upheld = await court.upheld(await court.accusation(liar), cores=2)
 
     measured = await eventually(lambda: capacity(world, liar), lambda found: found.cpu_cores == 2)
@@ -95,7 +95,10 @@ async def test_a_false_profile_lowers_the_capacity_until_it_is_reversed(world: W
     assert (await capacity(world, honest)).cpu_cores == 16
     assert await has_room(world, liar, 2)
     assert not await has_room(world, liar, 3)
-    assert await preferred(world, liar, honest) == [honest]
+    assert await preferred(world, liar, honest) == [[honest]] * 2
+    await world.burden([honest], 64.0)
+    assert await preferred(world, liar, honest) == [[], [honest]]
+    await world.burden([honest], 0.0)
     shown = await entry(world, liar)
     assert (shown.cpu_cores, shown.verified_cpu_cores, shown.measured_in) == (16, 2, upheld.claim_id)
     assert shown.verified_memory_bytes == 4096 * 2**20 < shown.memory_bytes
@@ -121,8 +124,23 @@ async def test_a_false_profile_lowers_the_capacity_until_it_is_reversed(world: W
     await court.send(court.calls.reverse(upheld.claim_id, upheld.claim, ballot), ClaimReversed)
     await eventually(lambda: capacity(world, liar), lambda found: found.cpu_cores == 16)
     assert (await claim(world, liar)).status == "reversed"
-    assert await preferred(world, liar, honest) == [liar, honest]
+    assert await preferred(world, liar, honest) == [[liar, honest]] * 2
     assert (await entry(world, liar)).measured_in is None
+
+
+async def test_a_liar_is_proposed_only_where_others_are_not_to_be_had(world: World, court: Court) -> None:
+    """Busy machines leave no gap for it: a load is no lie."""
+    await world.populate(mpcs=3)
+    busy = set(world.nodes) - {one.account for one in world.owners}
+    await world.burden(busy, 64.0)
+    liar = await join(world)
+    await court.next_epoch()
+    await court.upheld(await court.accusation(liar), cores=8)
+    await eventually(lambda: capacity(world, liar), lambda found: found.cpu_cores == 8)
+    for _ in range(3):
+        assert {*(await world.propose()).order.mpcs} == busy
+    await world.disconnect(min(busy))
+    assert liar in (await world.propose()).order.mpcs
 
 
 async def test_slow_cores_are_planned_with_for_what_they_do(world: World) -> None:
