@@ -29,7 +29,7 @@ ROSTER, EPOCHS, ENTRIES, DOCKETS = 2, 3, 4, 5
 
 _VOTED = 1 << 168
 _OBSERVATION_BITS, _MOST_PARTICIPANTS = 7, 16
-_CLAIM = "((address,address,uint32,uint64,uint8,uint8),uint16,uint40,uint32)"
+_CLAIM = "((address,address,uint64,uint8,uint8),uint16,uint40,uint32)"
 
 
 @dataclass(frozen=True, slots=True)
