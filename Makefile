@@ -70,7 +70,7 @@ brownie: node_modules/.ready .venv-brownie/.ready  ## Compile and test the contr
 	@install -m 755 scripts/brownie.sh .venv-brownie/bin/brownie
 	@touch $@
 
-contracts-assurance: setup  ## Prove, fuzz, analyse and mutate the contracts (20 minutes; ARGS="--only proofs slither")
+contracts-assurance: setup  ## Prove, fuzz, analyse and mutate the contracts (10 minutes; ARGS="--only proofs slither")
 	@$(BIN)/python -m scripts.assurance $(ARGS)
 
 unit: setup  ## Test what needs no socket
