@@ -11,6 +11,8 @@ from soterone.chain.events import Event
 from soterone.chain.follower import Follower
 from soterone.chain.records import Block, BlockRef
 
+_PAUSE_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -18,9 +20,6 @@ class History:
 
     events: tuple[tuple[Event, int], ...]
     trail: tuple[BlockRef, ...]
-
-
-_PAUSE_SECONDS = 1.0
 
 
 @dataclass(slots=True)

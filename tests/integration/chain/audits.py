@@ -1,6 +1,6 @@
 """What the audit's tests share: a small history on a chain of their own, and RPCs that lie about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nodes import dispatched, domain, mined, soon
@@ -12,7 +12,7 @@ from soterone.chain.calls import CallBuilder
 from soterone.chain.client import ChainClient
 from soterone.chain.codec import event_codecs
 from soterone.chain.json_rpc import JsonRpc
-from soterone.chain.openings import result_hash
+from soterone.chain.openings import Opening, result_hash
 from soterone.chain.reputation_history import read_history
 from soterone.chain.standing import read_standing
 from soterone.crypto.accounts import Signer
@@ -38,17 +38,26 @@ async def small_history(chain: ChainClient, relay: Signer, signers: list[Signer]
     return query
 
 
-async def finished_query(chain: ChainClient, relay: Signer, signers: list[Signer]) -> QueryId:
-    """Play a query from its order to the customer's ratings."""
+async def settled_query(
+    chain: ChainClient, relay: Signer, signers: list[Signer], observations: Sequence[int]
+) -> tuple[QueryId, Opening]:
+    """Play a query from its order to its settlement: nothing but ratings may still come."""
     calls = CallBuilder(chain.contracts.addresses)
     order, opening = await dispatched(chain, relay, signers)
     query = await chain.query_id_of(order.customer, order.salt)
     await mined(chain, relay, calls.complete(query, opening, SHARES))
     opening = opening.completed(result_hash(SHARES))
     await mined(chain, relay, calls.cleanup(query))
-    await mined(chain, relay, calls.settle(query, opening, [100, 90, 100, 50, 0]))
-    message = Feedback(hash_bytes(query), order.mpcs[:2], (100, 20), soon())
+    await mined(chain, relay, calls.settle(query, opening, observations))
+    return query, opening
+
+
+async def finished_query(chain: ChainClient, relay: Signer, signers: list[Signer]) -> QueryId:
+    """Play a query from its order to the customer's ratings."""
+    query, opening = await settled_query(chain, relay, signers, [100, 90, 100, 50, 0])
+    message = Feedback(hash_bytes(query), opening.roster.mpcs[:2], (100, 20), soon())
     signature = sign(signers[0], domain(chain, "ReputationLedger"), message)
+    calls = CallBuilder(chain.contracts.addresses)
     await mined(chain, relay, calls.give_feedback(message, opening, signature))
     return query
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from audits import SHARES, audit_through, complaints, finished_query, small_history
+from audits import audit_through, complaints, finished_query, settled_query, small_history
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures.chain import Anvil
-from nodes import dispatched, mined
+from nodes import mined
 
 from soterone.audit.auditor import Request, run_audit
 from soterone.audit.checkpoint import Checkpoint, CheckpointError, load, own_key, public_key_of, save
@@ -18,7 +18,6 @@ from soterone.chain.calls import CallBuilder
 from soterone.chain.client import ChainClient
 from soterone.chain.errors import RpcError
 from soterone.chain.json_rpc import JsonRpc
-from soterone.chain.openings import Opening, result_hash
 from soterone.crypto.accounts import Signer
 from soterone.crypto.messages import Feedback
 from soterone.domain.ids import QueryId, hash_bytes
@@ -94,7 +93,7 @@ async def test_a_rating_that_moves_nothing_is_missed_behind_a_checkpoint_too(
     """Beyond the ratings that count in a week nothing is left of one but a bit of the settlement, which stays open to
     ratings after everything else of a query is over."""
     chain, calls, week = own_chain, CallBuilder(own_chain.contracts.addresses), (await own_chain.periods())[1]
-    open_for_ratings = [await settled_query(chain, coordinator_signer, signers) for _ in range(2)]
+    open_for_ratings = [await settled_query(chain, coordinator_signer, signers, [100] * 5) for _ in range(2)]
     own_anvil.rpc("evm_setNextBlockTimestamp", ((await chain.head()).timestamp // week + 1) * week)
     own_anvil.rpc("anvil_mine", "0x1")
     deadline = (await chain.head()).timestamp + 3600
@@ -111,18 +110,6 @@ async def test_a_rating_that_moves_nothing_is_missed_behind_a_checkpoint_too(
     report = await audit_through({"eth_getLogs": lambda logs: []}, chain, Request(checkpoint=first))
     (found,) = complaints(report).splitlines()
     assert f"for the settlement of query {open_for_ratings[1][0]}" in found
-
-
-async def settled_query(chain: ChainClient, relay: Signer, signers: list[Signer]) -> tuple[QueryId, Opening]:
-    """A query of which nothing but ratings may still come."""
-    calls = CallBuilder(chain.contracts.addresses)
-    order, opening = await dispatched(chain, relay, signers)
-    query = await chain.query_id_of(order.customer, order.salt)
-    await mined(chain, relay, calls.complete(query, opening, SHARES))
-    opening = opening.completed(result_hash(SHARES))
-    await mined(chain, relay, calls.cleanup(query))
-    await mined(chain, relay, calls.settle(query, opening, [100] * 5))
-    return query, opening
 
 
 class SparingRpc(JsonRpc):
